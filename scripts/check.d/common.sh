@@ -1,0 +1,236 @@
+# shellcheck shell=bash disable=SC2034
+# Sourced by the checks, after lib.sh: verdicts, the series applied in a repository of the
+# checks' own, kernel builds at any of its commits, and the record of what was verified.
+#
+# $WORK holds what is expensive: a full work tree and kernel objects. The planted faults run in
+# copies of the project and share it by a link; whoever needs the tree at a commit says so.
+WORK=$(realpath -m "$BUILD/check")
+export CCACHE_BASEDIR=$WORK
+SLOW=${SLOW:-0}
+RECORD=$TOP/config/prefixes.verified	# committed
+NEW_RECORD=$BUILD/prefixes.verified	# verified here since
+
+FAILED=0
+fail() { say "FAIL: $*"; FAILED=1; }
+skip() { say "skipped: $*"; exit 4; }
+finish() { [ "$FAILED" = 0 ] || exit 1; say "passed: $*"; exit 0; }
+
+# scratch: a directory that goes away with the check; sets SCRATCH.
+scratch() {
+	mkdir -p "$BUILD/tmp"
+	SCRATCH=$(mktemp -d "$BUILD/tmp/check.XXXXXX")
+	cleanup_add rm -rf "$SCRATCH"
+}
+
+# -- the series in git ------------------------------------------------------------------------
+
+# The files that the series touches, as the patches name them.
+touched_files() {
+	series_patches | sed "s,^,$TOP/," | xargs -r -d '\n' sed -n 's,^diff --git a/\(.*\) b/.*,\1,p' | sort -u
+}
+
+# Sets BASE (commit) and REPO, which borrows the base's objects from the work tree's repository.
+# A series that does not apply makes make-tree fail; the base is there all the same.
+base_repo() {
+	local from=${BASE_TREE:-$TREE} objects
+	[ -n "${BASE_TREE-}" ] || "$TOP/scripts/make-tree" || say "make-tree failed; going on with the base alone"
+	BASE=$(git_plain -C "$from" rev-parse -q --verify 'refs/pkvm/base^{commit}') ||
+		die "no base in $from; run scripts/make-tree"
+	objects=$(cd "$from" && realpath "$(git_plain rev-parse --git-common-dir)")
+	REPO=$WORK/repo.git
+	if ! git_plain -C "$REPO" cat-file -e "$BASE^{tree}" 2>/dev/null; then
+		rm -rf "$REPO" "$WORK/linux"
+		git_plain init -q --bare "$REPO"
+		echo "$objects/objects" >"$REPO/objects/info/alternates"
+		[ ! -f "$objects/shallow" ] || cp "$objects/shallow" "$REPO/shallow"
+	fi
+	git_plain -C "$REPO" worktree prune
+}
+
+# sparse_tree DIR COMMIT [FILE...]: a work tree with only the files that the series touches.
+sparse_tree() {
+	local dir=$1 commit=$2
+	shift 2
+	git_plain -C "$REPO" worktree add -q --no-checkout --detach "$dir" "$commit"
+	cleanup_add "rm -rf '$dir'; git -C '$REPO' worktree prune"
+	{ touched_files; [ $# -eq 0 ] || printf '%s\n' "$@"; } | sed 's,^,/,' |
+		git_plain -C "$dir" sparse-checkout set --no-cone --stdin
+	git_plain -C "$dir" read-tree -mu HEAD
+}
+
+# apply_patches DIR PATCH...: one by one by plain git am.
+apply_patches() {
+	local dir=$1 p
+	shift
+	for p; do
+		git_plain -C "$dir" am -q --committer-date-is-author-date "$TOP/$p" </dev/null || {
+			git_plain -C "$dir" am --show-current-patch=diff | head -n 40 || true
+			git_plain -C "$dir" am --abort
+			say "FAIL: git am of $p fails on the base with the patches before it"
+			return 1
+		}
+	done
+}
+
+# Sets PATCHES and COMMITS, the series' patches and the commits they make (each patch's is
+# the COMMITS of the same index), and TIP; remembered by content.
+series_commits() {
+	local key dir
+	base_repo
+	mapfile -t PATCHES < <(series_patches)
+	[ ${#PATCHES[@]} -gt 0 ] || die "series names no patch"
+	key=$(cd "$TOP" && { echo "$BASE"; cat "${PATCHES[@]}"; } | sha256sum | cut -d' ' -f1)
+	mkdir -p "$WORK/applied"
+	TIP=$(cat "$WORK/applied/$key" 2>/dev/null) || TIP=
+	if [ -z "$TIP" ] || ! git_plain -C "$REPO" cat-file -e "$TIP" 2>/dev/null; then
+		dir=$(mktemp -u "$WORK/apply.XXXXXX")
+		sparse_tree "$dir" "$BASE"
+		apply_patches "$dir" "${PATCHES[@]}" || exit 1
+		TIP=$(git_plain -C "$dir" rev-parse HEAD)
+		echo "$TIP" >"$WORK/applied/$key"
+	fi
+	mapfile -t COMMITS < <(git_plain -C "$REPO" rev-list --reverse "$BASE..$TIP")
+	[ ${#COMMITS[@]} -eq ${#PATCHES[@]} ] || die "${#PATCHES[@]} patches make ${#COMMITS[@]} commits"
+}
+
+repo_diff() { git_plain -C "$REPO" diff-tree -r --no-commit-id --no-renames "$@"; }
+
+# -- what a build depends on ------------------------------------------------------------------
+
+# Two kinds of build: the kernel's objects, and the kselftests. Each filter reads paths
+# (as the last field) and prints the lines that matter to one of them.
+in_kernel() { grep -vE '[[:space:]](Documentation/|tools/|samples/|MAINTAINERS|CREDITS|\.)' || true; }
+in_kernel_path() { sed 's,^,\t,' | in_kernel | grep -vE '^\t(arch/arm64|virt)/kvm/' || true; }
+in_selftests() { grep -E '[[:space:]](tools/(testing/selftests/((kvm|kselftest|lib)/|[^/]*$)|include/|arch/|lib/|scripts/)|(include|arch/arm64/include)/uapi/|arch/arm64/tools/)' || true; }
+# Anything but a source file of its own may change every object.
+not_a_source() { grep -vE '\.[cS]$' || true; }
+
+# build_hash KIND COMMIT: of all that decides how the files of COMMIT's own patch build: those
+# files, and every header, Makefile and the like that the series changes up to there. Messages,
+# documentation and other patches' .c files do not count.
+build_hash() {
+	{
+		echo "$BASE_VERSION $1"
+		sha256sum <"$TOP/config/test.config"
+		{
+			repo_diff "$2^" "$2" --raw --no-abbrev
+			repo_diff "$BASE" "$2" --raw --no-abbrev | not_a_source
+		} | "in_$1" | awk '{ print $2, $4, $6 }' | sort -u
+	} | sha256sum | cut -d' ' -f1
+}
+# tip_hash FILE...: of all that the series changes in the kernel, and of those files.
+tip_hash() {
+	{ echo "$BASE_VERSION"; cat "$@"; repo_diff "$BASE" "$TIP" --raw --no-abbrev | in_kernel | awk '{ print $2, $4, $6 }'; } |
+		sha256sum | cut -d' ' -f1
+}
+kernel_unchanged() { [ -z "$(repo_diff "$BASE" "$TIP" --raw | in_kernel)" ]; }
+
+# -- the record ------------------------------------------------------------------------------
+
+# A line is: hash, compiler, what. Verified by any compiler counts: a machine with another one
+# still builds the sample, and the series' tip, with its own.
+toolchain() { "${CROSS_COMPILE}gcc" --version | sed -n '1s/.*) /gcc-/p'; }
+verified() { grep -qsh "^$1 " "$RECORD" "$NEW_RECORD"; }
+record() { verified "$1" || printf '%s %s %s\n' "$1" "$(toolchain)" "$2" >>"$NEW_RECORD"; }
+
+# keep_record KIND: reads the hashes that the series of now has of this kind. With UPDATE=1 the
+# committed record gets those verified here and loses those that are of no use any more.
+keep_record() {
+	local now useful
+	now=$(sort -u)
+	useful=$(grep -hsF -f <(printf '%s' "$now") "$RECORD" "$NEW_RECORD" | grep " $1:" | sort -u -k3,3 -k2,2) || true
+	if [ "${UPDATE:-0}" = 1 ]; then
+		{
+			grep '^#' "$RECORD"
+			{ grep -v -e '^#' -e " $1:" "$RECORD"; [ -z "$useful" ] || echo "$useful"; } | sort -k3,3 -k2,2
+		} >"$RECORD.part" || true
+		mv "$RECORD.part" "$RECORD"
+		say "config/prefixes.verified is up to date for '$1'; commit it"
+	elif [ -n "$(comm -23 <(sort <<<"$useful") <(sort "$RECORD"))" ]; then
+		say "note: some of it is not in the committed record yet; add it with UPDATE=1"
+	fi
+}
+
+# sample N: a number below N, the same all day.
+sample() { echo $(($(printf '%s' "${SEED:-$(date +%Y%m%d)}" | cksum | cut -d' ' -f1) % $1)); }
+
+# -- builds ----------------------------------------------------------------------------------
+
+# at COMMIT: the checks' full work tree shows COMMIT; git touches only what differs, so that
+# make rebuilds only that.
+at() {
+	{ [ -e "$WORK/linux/.git" ] && git_plain -C "$WORK/linux" checkout -q -f --detach "$1"; } || {
+		rm -rf "$WORK/linux"	# not there yet, or killed in the middle of a checkout
+		git_plain -C "$REPO" worktree prune
+		git_plain -C "$REPO" worktree add -q --detach "$WORK/linux" "$1"
+	}
+}
+
+# kmake OBJ ARG...: the kernel's make in that work tree.
+kmake() {
+	local obj=$1 m
+	shift
+	m=("${KMAKE[@]/#"$TREE"/"$WORK/linux"}")
+	"${m[@]/#O=*/O=$obj}" "$@" </dev/null
+}
+
+# configure OBJ [build-kernel's --base, --config]: OBJ/tip.config, as it is at the series' tip;
+# an earlier commit leaves out what it does not know.
+configure() {
+	local obj=$1
+	shift
+	at "$TIP"
+	"$TOP/scripts/build-kernel" --tree "$WORK/linux" --obj "$obj" --log "check-${obj##*/obj-}" --only-config "$@" || return
+	cp "$obj/.config" "$obj/tip.config"
+}
+# build OBJ LOG [ARG...]: what the series touches, at the commit that the tree shows.
+build() {
+	local obj=$1 log=$2 targets
+	shift 2
+	cp "$obj/tip.config" "$obj/.config"
+	mapfile -t targets < <(kernel_targets)
+	{ kmake "$obj" olddefconfig && kmake "$obj" W=1 "$@" "${targets[@]}"; } >"$log" 2>&1
+}
+# build_base OBJ CONFIG...: configures, and builds the base once completely, to know its
+# warnings (OBJ/base.warnings); from there on make rebuilds what a commit touches.
+build_base() {
+	local obj=$1 key log=$LOGS/check-${1##*/obj-}-base.log
+	shift
+	key=$({ echo "$BASE $*"; toolchain; cat "$TOP"/config/*.config; repo_diff "$BASE" "$TIP" --name-only | in_kernel_path; } | sha256sum)
+	if ! fresh "$obj" "$key"; then
+		configure "$obj" "$@" && at "$BASE" || return
+		build "$obj" "$log" || die_log "$log" "building the base in $(rel "$obj")"
+		warnings "$log" >"$obj/base.warnings"
+		echo "$key" >"$obj/.complete"
+	else
+		configure "$obj" "$@" || return
+		at "$BASE"	# so that what the series touches is newer than any object left here
+	fi
+}
+
+# warnings LOG: what the compiler, linker or sparse says in LOG, without the tree's path and
+# line numbers, to be compared with another tree's.
+warnings() {
+	grep -aE '(warning|error|WARNING|ERROR)(:| )' "$1" | grep -avE '^make|Waiting for unfinished' |
+		sed -E "s#([^ ]*/)?${WORK##*/}/linux/##g; s#(\.\./)+linux/##g; s#^([^ :]+):[0-9]+(:[0-9]+)?:#\1:#; s#^[^ :]*-ld(\.bfd)?:#ld:#" | sort -u || true
+}
+# new_warnings BASE LOG: those of LOG that are not in the list BASE.
+new_warnings() { comm -13 "$1" <(warnings "$2"); }
+
+# What is built of the kernel: KVM, and every other file that the series touches and the tree has.
+kernel_targets() {
+	local f
+	echo arch/arm64/kvm/
+	repo_diff "$BASE" "$TIP" --name-only | grep -E '\.[cS]$' |
+		grep -vE '^(arch/arm64/kvm|virt/kvm|tools|samples|Documentation)/' |
+		while read -r f; do [ ! -e "$WORK/linux/$f" ] || echo "${f%.[cS]}.o"; done || true
+}
+
+# fresh DIR KEY: DIR exists and was completed for KEY; otherwise it is emptied, and 1 returned.
+# Its owner ends its work with `echo KEY >DIR/.complete`.
+fresh() {
+	[ "$(cat "$1/.complete" 2>/dev/null)" != "$2" ] || return 0
+	rm -rf "$1"
+	mkdir -p "$1"
+	return 1
+}

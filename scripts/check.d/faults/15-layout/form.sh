@@ -1,0 +1,15 @@
+# shellcheck shell=bash disable=SC2034,SC2016
+# A patch that breaks each rule of form, an unlisted one, a gap in the numbers, no cover, a
+# path of this machine, a row of the README that promises too much.
+plant arch/arm64/kvm/hyp/nvhe/page_alloc.c '$a int planted;'
+p=$(series_patches | tail -n 1)
+wide=$(printf 'word %.0s' {1..20})
+sed -i -e 's/^Assisted-by: .*/Signed-off-by: A Person <person@pkvm-series.example>/' -e 's/^Subject: .*/Subject: [PATCH] planted/' \
+	-e "0,/^\$/s//\n$wide\n/" -e 's,^+int planted,+int planted; /* TO''DO */,' "$p"
+mkdir -p patches/98-gap
+cp "$p" patches/98-gap/0002-planted.patch
+echo "see $PWD/build" >>README
+printf '%s\n' '| 98 | planted | works | `98-gap/0002` | `no_such_test` |' '| 99 | planted | works | | |' >>README
+expect=("$p: Signed-off-by" "$p: no 'Assisted-by" "$p: subject without" "$p: message wider" "$p: left to be done"
+	'series \(<\) and patches' '98-gap/0000-cover.txt: no cover' 'number should be 0001' 'a path of this machine'
+	"'no_such_test' does not exist" 'row 99.*names no test')

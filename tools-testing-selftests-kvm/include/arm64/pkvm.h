@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Protected VMs (KVM_VM_TYPE_ARM_PROTECTED).
+ *
+ * A VM of shape VM_SHAPE_PROTECTED is used like any other, with these
+ * differences that come from what the host may do to it:
+ *
+ * - The VMM sets PC and x0 of the boot vCPU (id 0) and nothing else.  Stack,
+ *   vectors, stage-1, entry point and arguments of a vCPU are handed over in
+ *   guest memory, see pkvm_entry.S.
+ * - All other vCPUs are off until the guest turns them on.  The boot vCPU
+ *   does that for each one that has an entry point, before its own guest code.
+ * - Guest memory belongs to the host until the guest first touches it:
+ *   globals, page tables and handlers have to be in place before the first run.
+ * - fork() copies the memory of the parent, which is an access to it: the host
+ *   must not do it while a protected VM lives.
+ */
+#ifndef SELFTEST_KVM_PKVM_H
+#define SELFTEST_KVM_PKVM_H
+
+#include <linux/arm-smccc.h>
+
+#include "kvm_util.h"
+#include "processor.h"
+#include "ucall_common.h"
+
+#define VM_SHAPE_PROTECTED				\
+({							\
+	struct vm_shape shape = VM_SHAPE_DEFAULT;	\
+							\
+	shape.type = KVM_VM_TYPE_ARM_PROTECTED;		\
+	shape;						\
+})
+
+/* Function numbers of the vendor specific hypervisor service, see hypercalls.rst */
+#define PKVM_HVC(nr)			(0xc6000000u | (nr))
+#define PKVM_HVC_FEATURES		0x86000000u
+#define PKVM_HVC_HYP_MEMINFO		PKVM_HVC(0x02)
+#define PKVM_HVC_MEM_SHARE		PKVM_HVC(0x03)
+#define PKVM_HVC_MEM_UNSHARE		PKVM_HVC(0x04)
+
+static inline bool vm_is_protected(struct kvm_vm *vm)
+{
+	return vm->type & KVM_VM_TYPE_ARM_PROTECTED;
+}
+
+/* Is the host in protected mode?  Asked by creating a protected VM. */
+bool kvm_has_pkvm(void);
+
+#define TEST_REQUIRE_PKVM()						\
+	__TEST_REQUIRE(kvm_has_pkvm(),					\
+		       "the host is not in protected mode (kvm-arm.mode=protected)")
+
+/* Hooks of the arm64 library, for protected VMs only */
+void pkvm_vm_open(struct kvm_vm *vm);
+void pkvm_vm_setup(struct kvm_vm *vm, unsigned int nr_vcpus);
+void pkvm_vcpu_setup(struct kvm_vcpu *vcpu, struct kvm_vcpu_init *init);
+void pkvm_vcpu_set_stack(struct kvm_vcpu *vcpu, gva_t stack);
+void pkvm_vcpu_set_entry_point(struct kvm_vcpu *vcpu, void *guest_code);
+void pkvm_vcpu_set_vectors(struct kvm_vcpu *vcpu, void *vectors);
+void pkvm_vcpu_set_arg(struct kvm_vcpu *vcpu, int nr, u64 val);
+
+/* Guest side */
+
+static inline u64 pkvm_hvc(u32 func, u64 arg1, u64 arg2, u64 arg3)
+{
+	struct arm_smccc_res res;
+
+	smccc_hvc(func, arg1, arg2, arg3, 0, 0, 0, 0, &res);
+	return res.a0;
+}
+
+/* Memory protection granule in bytes, or an SMCCC error. */
+static inline s64 pkvm_meminfo(void)
+{
+	return pkvm_hvc(PKVM_HVC_HYP_MEMINFO, 0, 0, 0);
+}
+
+/* Share the granule at @ipa with the host, SMCCC status. */
+static inline s64 pkvm_mem_share(gpa_t ipa)
+{
+	return pkvm_hvc(PKVM_HVC_MEM_SHARE, ipa, 0, 0);
+}
+
+/* Take the granule at @ipa back from the host, SMCCC status. */
+static inline s64 pkvm_mem_unshare(gpa_t ipa)
+{
+	return pkvm_hvc(PKVM_HVC_MEM_UNSHARE, ipa, 0, 0);
+}
+
+#endif /* SELFTEST_KVM_PKVM_H */
