@@ -5,7 +5,7 @@
 .PHONY: help run check tree kernel kselftests initramfs refresh shell gdb mbox clean
 
 help:                 ## this list
-	@sed -n -E 's/^([a-z<>%-]+):[^#]*## /  make \1\t/p' Makefile | expand -t 24
+	@sed -n -E 's/^([a-z<>%-]+):[^#]*## /  make \1\t/p' Makefile | sed 's/%/<name>/' | expand -t 24
 	@echo "  e.g. make run TESTS='pkvm_*' MODE=nvhe CPU=cortex-a72; LINUX=/path gives the base"
 
 run: kernel initramfs ## build the series, boot it under QEMU, run the kselftests in protected mode

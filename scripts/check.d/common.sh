@@ -100,7 +100,6 @@ repo_diff() { git_plain -C "$REPO" diff-tree -r --no-commit-id --no-renames "$@"
 # Two kinds of build: the kernel's objects, and the kselftests. Each filter reads paths
 # (as the last field) and prints the lines that matter to one of them.
 in_kernel() { grep -vE '[[:space:]](Documentation/|tools/|samples/|MAINTAINERS|CREDITS|\.)' || true; }
-in_kernel_path() { sed 's,^,\t,' | in_kernel | grep -vE '^\t(arch/arm64|virt)/kvm/' || true; }
 in_selftests() { grep -E '[[:space:]](tools/(testing/selftests/((kvm|kselftest|lib)/|[^/]*$)|include/|arch/|lib/|scripts/)|(include|arch/arm64/include)/uapi/|arch/arm64/tools/)' || true; }
 # Anything but a source file of its own may change every object.
 not_a_source() { grep -vE '\.[cS]$' || true; }
@@ -191,21 +190,24 @@ build() {
 	mapfile -t targets < <(kernel_targets)
 	{ kmake "$obj" olddefconfig && kmake "$obj" W=1 "$@" "${targets[@]}"; } >"$log" 2>&1
 }
-# build_base OBJ CONFIG...: configures, and builds the base once completely, to know its
-# warnings (OBJ/base.warnings); from there on make rebuilds what a commit touches.
-build_base() {
-	local obj=$1 key log=$LOGS/check-${1##*/obj-}-base.log
+# prepare OBJ CONFIG...: configures, ready for `build` at any commit. The tree is taken to the
+# base first, so that what the series touches is newer than any object of an earlier run: a
+# warning shows each time.
+prepare() {
+	local obj=$1 key
 	shift
-	key=$({ echo "$BASE $*"; toolchain; cat "$TOP"/config/*.config; repo_diff "$BASE" "$TIP" --name-only | in_kernel_path; } | sha256sum)
-	if ! fresh "$obj" "$key"; then
-		configure "$obj" "$@" && at "$BASE" || return
-		build "$obj" "$log" || die_log "$log" "building the base in $(rel "$obj")"
-		warnings "$log" >"$obj/base.warnings"
-		echo "$key" >"$obj/.complete"
-	else
-		configure "$obj" "$@" || return
-		at "$BASE"	# so that what the series touches is newer than any object left here
-	fi
+	key=$({ echo "$BASE $*"; toolchain; cat "$TOP"/config/*.config; } | sha256sum)
+	fresh "$obj" "$key"
+	configure "$obj" "$@" && at "$BASE"
+}
+build_base() {	# OBJ LOG: all of it, in a folder of its own
+	local obj=$1-base rc=0
+	rm -rf "$obj"
+	mkdir "$obj"
+	cp "$1/tip.config" "$obj/"
+	build "$obj" "$2" || rc=$?
+	rm -rf "$obj"
+	return $rc
 }
 
 # warnings LOG: what the compiler, linker or sparse says in LOG, without the tree's path and
@@ -214,8 +216,23 @@ warnings() {
 	grep -aE '(warning|error|WARNING|ERROR)(:| )' "$1" | grep -avE '^make|Waiting for unfinished' |
 		sed -E "s#([^ ]*/)?${WORK##*/}/linux/##g; s#(\.\./)+linux/##g; s#^([^ :]+):[0-9]+(:[0-9]+)?:#\1:#; s#^[^ :]*-ld(\.bfd)?:#ld:#" | sort -u || true
 }
-# new_warnings BASE LOG: those of LOG that are not in the list BASE.
-new_warnings() { comm -13 "$1" <(warnings "$2"); }
+# judge LOG LIST CMD...: sets NEW to the warnings of LOG that the base does not give. The base's
+# are in LIST, which is made, by `CMD... LOG` at the base, only when LOG has any warning.
+judge() {
+	local log=$1 list=$2 back
+	shift 2
+	NEW=$(warnings "$log")
+	[ -n "$NEW" ] || return 0
+	if [ ! -e "$list" ]; then
+		back=$(git_plain -C "$WORK/linux" rev-parse HEAD)
+		at "$BASE"
+		"$@" "$log.base" || die_log "$log.base" "building the base"
+		warnings "$log.base" >"$list.part"
+		mv "$list.part" "$list"
+		at "$back"
+	fi
+	NEW=$(comm -13 "$list" <(warnings "$log"))
+}
 
 # What is built of the kernel: KVM, and every other file that the series touches and the tree has.
 kernel_targets() {
@@ -226,11 +243,10 @@ kernel_targets() {
 		while read -r f; do [ ! -e "$WORK/linux/$f" ] || echo "${f%.[cS]}.o"; done || true
 }
 
-# fresh DIR KEY: DIR exists and was completed for KEY; otherwise it is emptied, and 1 returned.
-# Its owner ends its work with `echo KEY >DIR/.complete`.
+# fresh DIR KEY: DIR was made for KEY, or is empty now.
 fresh() {
-	[ "$(cat "$1/.complete" 2>/dev/null)" != "$2" ] || return 0
+	[ "$(cat "$1/.key" 2>/dev/null)" != "$2" ] || return 0
 	rm -rf "$1"
 	mkdir -p "$1"
-	return 1
+	echo "$2" >"$1/.key"
 }
