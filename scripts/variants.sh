@@ -26,4 +26,5 @@ use_variant() {
 list_variants() { awk '!/^#/ && NF { print $1 }' "$TOP/config/variants"; }
 
 use_variant
-SMP=${SMP:-2} MEM=${MEM:-2G} QEMU=${QEMU:-qemu-system-aarch64}
+SMP=${SMP:-2} MEM=${MEM:-2G}
+QEMU=$("$TOP/scripts/find-qemu")

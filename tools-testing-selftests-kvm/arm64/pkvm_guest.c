@@ -48,14 +48,6 @@ FIXTURE_TEARDOWN(pkvm_guest)
 
 #define shape_of(variant) ((variant)->protected ? VM_SHAPE_PROTECTED : VM_SHAPE_DEFAULT)
 
-static void run_until(struct kvm_vcpu *vcpu, u64 cmd, struct ucall *uc)
-{
-	vcpu_run(vcpu);
-	if (get_ucall(vcpu, uc) == UCALL_ABORT)
-		REPORT_GUEST_ASSERT(*uc);
-	TEST_ASSERT(uc->cmd == cmd, "Wanted ucall %lu, got %lu", cmd, uc->cmd);
-}
-
 /* Values that show which half of the register file was lost */
 #define ARG(n)	(0x1111111111111111ul * (n))
 
@@ -83,11 +75,11 @@ TEST_F(pkvm_guest, guest_gets_its_arguments_and_answers_by_shared_memory)
 	vcpu_args_set(vcpu, 8, ARG(1), ARG(2), ARG(3), ARG(4),
 		      ARG(5), ARG(6), ARG(7), ARG(8));
 
-	run_until(vcpu, UCALL_SYNC, &uc);
+	vcpu_run_until(vcpu, UCALL_SYNC, &uc);
 	TEST_ASSERT_EQ(uc.args[0], ARG(1) + 1);
 	TEST_ASSERT_EQ(uc.args[1], ARG(4) + 1);
 	TEST_ASSERT_EQ(uc.args[2], ARG(8) + 1);
-	run_until(vcpu, UCALL_DONE, &uc);
+	vcpu_run_until(vcpu, UCALL_DONE, &uc);
 
 	kvm_vm_free(vm);
 }
@@ -145,7 +137,7 @@ TEST_F(pkvm_guest, guest_reads_mmio_of_each_width)
 		TEST_ASSERT(!vcpu->run->mmio.is_write, "Expected a read");
 		memcpy(vcpu->run->mmio.data, &val, sizeof(val));
 	}
-	run_until(vcpu, UCALL_DONE, &uc);
+	vcpu_run_until(vcpu, UCALL_DONE, &uc);
 
 	kvm_vm_free(vm);
 }
@@ -177,7 +169,7 @@ TEST_F(pkvm_guest, guest_handles_its_exceptions)
 	vcpu_init_descriptor_tables(vcpu);
 	vm_install_sync_handler(vm, VECTOR_SYNC_CURRENT, ESR_ELx_EC_SVC64, guest_svc_handler);
 
-	run_until(vcpu, UCALL_DONE, &uc);
+	vcpu_run_until(vcpu, UCALL_DONE, &uc);
 	kvm_vm_free(vm);
 }
 
@@ -235,10 +227,10 @@ TEST_F(pkvm_guest, guest_takes_timer_and_device_interrupts)
 	vcpu_init_descriptor_tables(vcpu);
 	vm_install_exception_handler(vm, VECTOR_IRQ_CURRENT, guest_irq_handler);
 
-	run_until(vcpu, UCALL_SYNC, &uc);
+	vcpu_run_until(vcpu, UCALL_SYNC, &uc);
 	kvm_arm_irq_line(vm, TEST_SPI, 1);
 	kvm_arm_irq_line(vm, TEST_SPI, 0);
-	run_until(vcpu, UCALL_DONE, &uc);
+	vcpu_run_until(vcpu, UCALL_DONE, &uc);
 
 	kvm_vm_free(vm);
 }
@@ -262,9 +254,9 @@ static void *vcpu_thread(void *arg)
 	struct kvm_vcpu *vcpu = arg;
 	struct ucall uc;
 
-	run_until(vcpu, UCALL_SYNC, &uc);
+	vcpu_run_until(vcpu, UCALL_SYNC, &uc);
 	TEST_ASSERT_EQ(uc.args[1], vcpu->id);
-	run_until(vcpu, UCALL_DONE, &uc);
+	vcpu_run_until(vcpu, UCALL_DONE, &uc);
 	return NULL;
 }
 

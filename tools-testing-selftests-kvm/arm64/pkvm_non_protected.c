@@ -8,7 +8,6 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#include <linux/bitmap.h>
 #include <linux/sizes.h>
 
 #include "kvm_util.h"
@@ -62,11 +61,7 @@ static u64 run_to(struct kvm_vcpu *vcpu, u64 cmd)
 {
 	struct ucall uc;
 
-	vcpu_run(vcpu);
-	if (get_ucall(vcpu, &uc) == UCALL_ABORT)
-		REPORT_GUEST_ASSERT(uc);
-	TEST_ASSERT(uc.cmd == cmd, "Wanted ucall %lu, got %lu, exit %u",
-		    cmd, uc.cmd, vcpu->run->exit_reason);
+	vcpu_run_until(vcpu, cmd, &uc);
 
 	return uc.args[0];
 }

@@ -60,6 +60,67 @@ void pkvm_vcpu_set_entry_point(struct kvm_vcpu *vcpu, void *guest_code);
 void pkvm_vcpu_set_vectors(struct kvm_vcpu *vcpu, void *vectors);
 void pkvm_vcpu_set_arg(struct kvm_vcpu *vcpu, int nr, u64 val);
 
+/*
+ * Run until the guest makes a ucall, which has to be @cmd.  A failed guest
+ * assertion is reported as such.
+ */
+void vcpu_run_until(struct kvm_vcpu *vcpu, u64 cmd, struct ucall *uc);
+
+/* The value of "key:" in a file like /proc/meminfo or /proc/self/status */
+u64 proc_value(const char *path, const char *key);
+
+/* Memory that this process has locked, in bytes */
+static inline u64 locked_memory(void)
+{
+	return proc_value("/proc/self/status", "VmLck") * 1024;
+}
+
+/*
+ * A guest that does to pages of its memory what the host tells it to.
+ * Memory slots are the test's, mapped with virt_map() at GVA == GPA.
+ */
+enum remote_op {
+	REMOTE_READ,
+	REMOTE_WRITE,		/* REMOTE_PATTERN, to the whole page */
+	REMOTE_CHECK,		/* that it is all there */
+	REMOTE_SHARE,
+	REMOTE_UNSHARE,
+};
+
+#define REMOTE_PATTERN(addr)	(0x5ec2e70000000000ul | (addr))
+
+struct remote_cmd {
+	enum remote_op op;
+	u64 addr;
+	u64 nr_pages;
+};
+
+struct remote_guest {
+	struct kvm_vm *vm;
+	struct kvm_vcpu *vcpu;
+	struct remote_cmd *cmd;
+	bool started;
+};
+
+/* What KVM_RUN may tell instead of an errno: the guest's access is MMIO. */
+#define REMOTE_MMIO	(-1)
+
+void remote_guest_create(struct remote_guest *guest, struct vm_shape shape);
+
+/* These two return 0, errno of KVM_RUN or REMOTE_MMIO. */
+int __remote_guest_do(struct remote_guest *guest, enum remote_op op, gpa_t addr, u64 nr_pages);
+/* Try again what failed */
+int __remote_guest_continue(struct remote_guest *guest);
+
+#define remote_guest_do(guest, op, addr, nr_pages)				\
+({										\
+	gpa_t __addr = (addr);							\
+	int __err = __remote_guest_do(guest, op, __addr, nr_pages);		\
+										\
+	TEST_ASSERT(!__err, "The guest cannot do %s at 0x%lx: %d (%s)",		\
+		    #op, __addr, __err, strerror(__err));			\
+})
+
 /* Guest side */
 
 static inline u64 pkvm_hvc(u32 func, u64 arg1, u64 arg2, u64 arg3)

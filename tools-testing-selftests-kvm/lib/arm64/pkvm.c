@@ -239,3 +239,128 @@ void pkvm_vcpu_set_arg(struct kvm_vcpu *vcpu, int nr, u64 val)
 {
 	pkvm_boot(vcpu)->args[nr] = val;
 }
+
+void vcpu_run_until(struct kvm_vcpu *vcpu, u64 cmd, struct ucall *uc)
+{
+	vcpu_run(vcpu);
+	if (get_ucall(vcpu, uc) == UCALL_ABORT)
+		REPORT_GUEST_ASSERT(*uc);
+	TEST_ASSERT(uc->cmd == cmd, "Wanted ucall %lu, got %lu (exit reason %u)",
+		    cmd, uc->cmd, vcpu->run->exit_reason);
+}
+
+u64 proc_value(const char *path, const char *key)
+{
+	size_t len = strlen(key);
+	u64 val = 0;
+	bool found = false;
+	char line[256];
+	FILE *f;
+
+	f = fopen(path, "r");
+	TEST_ASSERT(f, "Cannot open %s: %s", path, strerror(errno));
+	while (!found && fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, key, len) && line[len] == ':')
+			found = sscanf(line + len + 1, "%lu", &val) == 1;
+	}
+	fclose(f);
+	TEST_ASSERT(found, "No %s in %s", key, path);
+
+	return val;
+}
+
+static void remote_guest_page(enum remote_op op, u64 page, u64 page_size)
+{
+	u64 addr;
+
+	switch (op) {
+	case REMOTE_READ:
+		READ_ONCE(*(u64 *)page);
+		break;
+	case REMOTE_WRITE:
+		/* Without write-back: it may turn out to be MMIO. */
+		for (addr = page; addr < page + page_size; addr += sizeof(u64))
+			__raw_writeq(REMOTE_PATTERN(addr), (void *)addr);
+		break;
+	case REMOTE_CHECK:
+		for (addr = page; addr < page + page_size; addr += sizeof(u64))
+			GUEST_ASSERT_EQ(READ_ONCE(*(u64 *)addr), REMOTE_PATTERN(addr));
+		break;
+	case REMOTE_SHARE:
+		GUEST_ASSERT_EQ(pkvm_mem_share(page), 0);
+		break;
+	case REMOTE_UNSHARE:
+		GUEST_ASSERT_EQ(pkvm_mem_unshare(page), 0);
+		break;
+	default:
+		GUEST_FAIL("Unknown operation %u", op);
+	}
+}
+
+static void remote_guest_code(struct remote_cmd *cmd, gpa_t ipa, u64 page_size, u64 protected)
+{
+	u64 i;
+
+	if (protected)
+		GUEST_ASSERT_EQ(pkvm_mem_share(ipa), 0);
+
+	for (;;) {
+		GUEST_SYNC(0);
+		for (i = 0; i < READ_ONCE(cmd->nr_pages); i++)
+			remote_guest_page(READ_ONCE(cmd->op),
+					  READ_ONCE(cmd->addr) + i * page_size, page_size);
+	}
+}
+
+void remote_guest_create(struct remote_guest *guest, struct vm_shape shape)
+{
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm;
+	gva_t gva;
+
+	vm = __vm_create_shape_with_one_vcpu(shape, &vcpu, 64, remote_guest_code);
+	gva = vm_alloc_page(vm);
+	vcpu_args_set(vcpu, 4, gva, addr_gva2gpa(vm, gva), vm->page_size, vm_is_protected(vm));
+
+	guest->vm = vm;
+	guest->vcpu = vcpu;
+	guest->cmd = addr_gva2hva(vm, gva);
+	guest->started = false;
+}
+
+int __remote_guest_continue(struct remote_guest *guest)
+{
+	struct ucall uc;
+
+	if (_vcpu_run(guest->vcpu))
+		return errno;
+
+	switch (get_ucall(guest->vcpu, &uc)) {
+	case UCALL_SYNC:
+		return 0;
+	case UCALL_ABORT:
+		REPORT_GUEST_ASSERT(uc);
+	default:
+		TEST_ASSERT_KVM_EXIT_REASON(guest->vcpu, KVM_EXIT_MMIO);
+		return REMOTE_MMIO;
+	}
+}
+
+int __remote_guest_do(struct remote_guest *guest, enum remote_op op, gpa_t addr, u64 nr_pages)
+{
+	int err;
+
+	/* The guest starts, and shares the page of the command. */
+	if (!guest->started) {
+		err = __remote_guest_continue(guest);
+		if (err)
+			return err;
+		guest->started = true;
+	}
+
+	WRITE_ONCE(guest->cmd->op, op);
+	WRITE_ONCE(guest->cmd->addr, addr);
+	WRITE_ONCE(guest->cmd->nr_pages, nr_pages);
+
+	return __remote_guest_continue(guest);
+}
