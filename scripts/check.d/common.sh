@@ -211,10 +211,12 @@ build_base() {	# OBJ LOG: all of it, in a folder of its own
 }
 
 # warnings LOG: what the compiler, linker or sparse says in LOG, without the tree's path and
-# line numbers, to be compared with another tree's.
+# line numbers, to be compared with another tree's. What it says of a header counts once, however
+# many include it; of a source file, each time.
 warnings() {
 	grep -aE '(warning|error|WARNING|ERROR)(:| )' "$1" | grep -avE '^make|Waiting for unfinished' |
-		sed -E "s#([^ ]*/)?${WORK##*/}/linux/##g; s#(\.\./)+linux/##g; s#^([^ :]+):[0-9]+(:[0-9]+)?:#\1:#; s#^[^ :]*-ld(\.bfd)?:#ld:#" | sort -u || true
+		sed -E "s#([^ ]*/)?${WORK##*/}/linux/##g; s#(\.\./)+linux/##g; s#^([^ :]+):[0-9]+(:[0-9]+)?:#\1:#; s#^[^ :]*-ld(\.bfd)?:#ld:#" |
+		awk '{ n = ++seen[$0] } n == 1 || /^[^:]*\.[cS]:/ { print $0 (n > 1 ? " (" n ")" : "") }' | sort || true
 }
 # judge LOG LIST CMD...: sets NEW to the warnings of LOG that the base does not give. The base's
 # are in LIST, which is made, by `CMD... LOG` at the base, only when LOG has any warning.

@@ -175,7 +175,9 @@ static int file_in(const char *dir)
 
 static int file_on_disk(void)
 {
-	const char * const dirs[] = { getenv("TMPDIR"), "/mnt/disk", ".", "/var/tmp", "/root", "/" };
+	const char * const dirs[] = {
+		getenv("TMPDIR"), "/mnt/disk", ".", "/var/tmp", "/root", "/",
+	};
 	struct statfs st;
 	int i, fd;
 

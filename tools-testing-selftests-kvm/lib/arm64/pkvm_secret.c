@@ -153,7 +153,8 @@ int secret_vm_check(struct secret_vm *svm)
 void secret_vm_free(struct secret_vm *svm)
 {
 	kvm_vm_free(svm->vm);
-	TEST_ASSERT(kernel_warnings() == svm->warnings, "The kernel warned or crashed, see its log");
+	TEST_ASSERT(kernel_warnings() == svm->warnings,
+		    "The kernel warned or crashed, see its log");
 	free(svm);
 }
 
