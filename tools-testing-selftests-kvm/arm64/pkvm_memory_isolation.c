@@ -739,8 +739,7 @@ ATTACK(process_vm_write,	.outcome = RECLAIMS, .from_outside = true, .writes = tr
 ATTACK(read_proc_mem,		.outcome = RECLAIMS, .from_outside = true);
 ATTACK(write_proc_mem,		.outcome = RECLAIMS, .from_outside = true, .writes = true);
 ATTACK(ptrace_peek,		.outcome = RECLAIMS, .from_outside = true, .moves = 8);
-ATTACK(ptrace_poke,		.outcome = RECLAIMS, .from_outside = true, .moves = 8,
-       .writes = true);
+ATTACK(ptrace_poke, .outcome = RECLAIMS, .from_outside = true, .moves = 8, .writes = true);
 ATTACK(vmsplice_to_pipe,	.outcome = RECLAIMS);
 ATTACK(vmsplice_and_splice_to_file, .outcome = RECLAIMS);
 ATTACK(vmsplice_from_pipe,	.outcome = FAULTS, .writes = true);
