@@ -9,6 +9,11 @@ set confirm off
 set architecture aarch64
 
 define el2-symbols
+  # Out of the kernel (at reset, in user space, in EL2) its memory can't be read.
+  if ($cpsr & 0xc) != 4 || $pc < 0xffff000000000000
+    tbreak schedule
+    continue
+  end
   if *(unsigned long long *)&va_mask == 0
     echo Letting the kernel choose the layout of EL2 ...\n
     tbreak kvm_arm_init
@@ -22,7 +27,7 @@ define el2-symbols
   eval "add-symbol-file %s -s .hyp.text %#lx -s .hyp.idmap.text %#lx -s .hyp.rodata %#lx -s .hyp.data..ro_after_init %#lx -s .hyp.data..percpu %#lx -s .hyp.bss %#lx", $el2_object, \
     $el2_text + $el2_offset, $el2_idmap + $el2_offset, $el2_rodata + $el2_offset, \
     $el2_ro_after_init + $el2_offset, $el2_percpu + $el2_offset, $el2_bss + $el2_offset
-  printf "EL2 runs at its link address %+ld, e.g. break *&__kvm_nvhe_handle_trap\n", $el2_offset
+  printf "EL2 runs its symbols (__kvm_nvhe_*) at link address %+ld; e.g. break __kvm_nvhe_handle_trap\n", $el2_offset
 end
 document el2-symbols
 Load the symbols of EL2's object (all named __kvm_nvhe_*) where EL2 runs them. Lets the kernel

@@ -10,6 +10,7 @@ SLOW=${SLOW:-0}
 RECORD=$TOP/config/prefixes.verified	# committed
 NEW_RECORD=$BUILD/prefixes.verified	# verified here since
 
+mkdir -p "$LOGS"
 FAILED=0
 fail() { say "FAIL: $*"; FAILED=1; }
 skip() { say "skipped: $*"; exit 4; }
