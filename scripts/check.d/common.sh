@@ -195,9 +195,13 @@ build() {
 # base first, so that what the series touches is newer than any object of an earlier run: a
 # warning shows each time.
 prepare() {
-	local obj=$1 key
+	local obj=$1 key f
 	shift
-	key=$({ echo "$BASE $*"; toolchain; cat "$TOP"/config/*.config; } | sha256sum)
+	key=$({
+		echo "$BASE $*"
+		toolchain
+		for f in test.config "$@"; do [ ! -f "$TOP/config/$f" ] || cat "$TOP/config/$f"; done
+	} | sha256sum)
 	fresh "$obj" "$key"
 	configure "$obj" "$@" && at "$BASE"
 }
@@ -237,9 +241,11 @@ judge() {
 	NEW=$(comm -13 "$list" <(warnings "$log"))
 }
 
-# What is built of the kernel: KVM, and every other file that the series touches and the tree has.
+# What is built of the kernel: KVM, and every other file that the series touches and the tree
+# has; or TARGETS.
 kernel_targets() {
 	local f
+	[ -z "${TARGETS-}" ] || { echo "$TARGETS"; return; }
 	echo arch/arm64/kvm/
 	repo_diff "$BASE" "$TIP" --name-only | grep -E '\.[cS]$' |
 		grep -vE '^(arch/arm64/kvm|virt/kvm|tools|samples|Documentation)/' |

@@ -11,6 +11,6 @@ plant $kernel "\$d"
 plant $tests "\$a static int planted;"
 p5=$(tail -n 1 series)
 plant $tests "\$d"
-with=(PREFIXES='*-planted.patch')
+with=(TARGETS=arch/arm64/kvm/hyp/ PREFIXES='*-planted.patch')
 expect=("new warnings after $p1" "kernel does not build after $p2" 'nothing up to here defines:.*hyp_nowhere'
 	"kernel does not build after $p3" "new warnings after $p5")
