@@ -183,13 +183,16 @@ configure() {
 	"$TOP/scripts/build-kernel" --tree "$WORK/linux" --obj "$obj" --log "check-${obj##*/obj-}" --only-config "$@" || return
 	cp "$obj/.config" "$obj/tip.config"
 }
-# build OBJ LOG [ARG...]: what the series touches, at the commit that the tree shows.
+# build OBJ LOG [ARG...]: what the series touches, at the commit that the tree shows. What the
+# kernel builds before anything else (the vDSO, asm-offsets) is not in LOG: whether it is built,
+# and warns, hangs on what OBJ held.
 build() {
 	local obj=$1 log=$2 targets
 	shift 2
 	cp "$obj/tip.config" "$obj/.config"
 	mapfile -t targets < <(kernel_targets)
-	{ kmake "$obj" olddefconfig && kmake "$obj" W=1 "$@" "${targets[@]}"; } >"$log" 2>&1
+	kmake "$obj" olddefconfig prepare >"$log" 2>&1 || return
+	kmake "$obj" W=1 "$@" "${targets[@]}" >"$log" 2>&1
 }
 # prepare OBJ CONFIG...: configures, ready for `build` at any commit. The tree is taken to the
 # base first, so that what the series touches is newer than any object of an earlier run: a
