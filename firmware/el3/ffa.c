@@ -157,7 +157,7 @@ static s32 take(struct regs *r, struct share *s, u32 size)
 
 static s32 mem_send(struct regs *r, u32 fn)
 {
-	static u64 last_handle;
+	static u64 last_handle = 0x0e3e3e3e00000000;	/* both halves count; bit 63 is EL2's */
 	const u32 total = r->x[1], size = r->x[2];
 	struct descriptor *d;
 	struct share *s;
