@@ -91,6 +91,7 @@ void clean_to_poc(const void *p, u64 size);
 void panic(const char *why, const struct regs *r) __attribute__((noreturn));
 void print(const char *s);
 void memcpy_ns(void *to, const void *from, u64 size);
+void *memset(void *to, int c, u64 size);
 
 /* Argument n of a call, cut to 32 bits if the call is of the SMC32 convention. */
 static inline u64 arg(const struct regs *r, int n)

@@ -93,6 +93,18 @@ mmu_on:
 	isb
 	ret
 
+	/* x2 to x29, in the frame at sp */
+	.macro	pairs, op
+	.irp	n, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28
+	.altmacro
+	pair	\op, \n, %(\n + 1)
+	.noaltmacro
+	.endr
+	.endm
+	.macro	pair, op, a, b
+	\op	x\a, x\b, [sp, #\a * 8]
+	.endm
+
 	.macro	vector, handler
 	.balign	0x80
 	sub	sp, sp, #FRAME_SIZE
@@ -116,20 +128,7 @@ vectors:
 	.endr
 
 enter:
-	stp	x2, x3, [sp, #2 * 8]
-	stp	x4, x5, [sp, #4 * 8]
-	stp	x6, x7, [sp, #6 * 8]
-	stp	x8, x9, [sp, #8 * 8]
-	stp	x10, x11, [sp, #10 * 8]
-	stp	x12, x13, [sp, #12 * 8]
-	stp	x14, x15, [sp, #14 * 8]
-	stp	x16, x17, [sp, #16 * 8]
-	stp	x18, x19, [sp, #18 * 8]
-	stp	x20, x21, [sp, #20 * 8]
-	stp	x22, x23, [sp, #22 * 8]
-	stp	x24, x25, [sp, #24 * 8]
-	stp	x26, x27, [sp, #26 * 8]
-	stp	x28, x29, [sp, #28 * 8]
+	pairs	stp
 	mrs	x2, elr_el3
 	mrs	x3, spsr_el3
 	stp	x2, x3, [sp, #31 * 8]
@@ -142,20 +141,7 @@ leave:
 	msr	elr_el3, x2
 	msr	spsr_el3, x3
 	ldp	x0, x1, [sp]
-	ldp	x2, x3, [sp, #2 * 8]
-	ldp	x4, x5, [sp, #4 * 8]
-	ldp	x6, x7, [sp, #6 * 8]
-	ldp	x8, x9, [sp, #8 * 8]
-	ldp	x10, x11, [sp, #10 * 8]
-	ldp	x12, x13, [sp, #12 * 8]
-	ldp	x14, x15, [sp, #14 * 8]
-	ldp	x16, x17, [sp, #16 * 8]
-	ldp	x18, x19, [sp, #18 * 8]
-	ldp	x20, x21, [sp, #20 * 8]
-	ldp	x22, x23, [sp, #22 * 8]
-	ldp	x24, x25, [sp, #24 * 8]
-	ldp	x26, x27, [sp, #26 * 8]
-	ldp	x28, x29, [sp, #28 * 8]
+	pairs	ldp
 	ldr	x30, [sp, #30 * 8]
 	add	sp, sp, #FRAME_SIZE
 	eret
