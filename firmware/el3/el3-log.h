@@ -35,8 +35,8 @@ struct el3_log_entry {
 
 #define EL3_LOG_EL(flags)	((flags) & 3)	/* exception level of the caller */
 #define EL3_LOG_NS		(1u << 2)	/* the caller is non-secure */
-#define EL3_LOG_RETURNED	(1u << 3)	/* not set for CPU_OFF, SYSTEM_SUSPEND and the like */
-#define EL3_LOG_MEM_PROTECT	(1u << 4)	/* MEM_PROTECT was on: a reset now would wipe memory */
+#define EL3_LOG_RETURNED	(1u << 3)	/* not set for CPU_OFF and the like */
+#define EL3_LOG_MEM_PROTECT	(1u << 4)	/* was on: a reset would wipe memory */
 #define EL3_LOG_IMM(flags)	((flags) >> 16)	/* the immediate of the SMC instruction */
 
 /* The function ID without the bits that SMCCC 1.3 gives to hints. */
@@ -50,7 +50,7 @@ struct el3_log {
 	el3_u64 count;		/* of entries in the ring */
 	el3_u64 next;		/* the number of entries ever written */
 	el3_u32 cpus;
-	el3_u32 boots;		/* 1 after power-on, one more after each warm reset: the log survives it */
+	el3_u32 boots;		/* 1 after power-on; the log survives a warm reset, and counts it */
 	el3_u64 reserved[10];	/* the entries begin at 128 */
 	struct el3_log_entry entries[];
 };

@@ -73,7 +73,7 @@ static inline void unlock(struct lock *l)
 
 enum cpu_state { CPU_ABSENT, CPU_OFF, CPU_ON_PENDING, CPU_ON };
 struct cpu {
-	enum cpu_state state;	/* changed with psci_lock held, but ON_PENDING -> ON by the CPU itself */
+	enum cpu_state state;	/* with psci_lock held; ON_PENDING -> ON by the CPU itself */
 	u64 entry, context;	/* where it goes once ON_PENDING */
 	u64 gicr;
 };

@@ -38,7 +38,7 @@ _start:
 	add	x20, x20, :lo12:ready
 	cbnz	x19, secondary
 
-	str	xzr, [x20]			/* secure RAM survives a reset; see system_reset() */
+	str	xzr, [x20]			/* it survived the reset; see system_reset() */
 	adrp	x0, __data_start		/* .data out of flash, .bss and stacks cleared */
 	adrp	x1, __data_end
 	adrp	x2, __data_load

@@ -239,8 +239,8 @@ static s32 rxtx_map(struct regs *r)
 
 	if (buffers.tx)
 		return DENIED;
-	if (!size || size > BUFFER_MAX || (tx | rx) % PAGE || !in_ram(tx, size) || !in_ram(rx, size) ||
-	    (tx < rx + size && rx < tx + size))
+	if (!size || size > BUFFER_MAX || (tx | rx) % PAGE || !in_ram(tx, size) ||
+	    !in_ram(rx, size) || (tx < rx + size && rx < tx + size))
 		return INVALID_PARAMETERS;
 	buffers.tx = tx;
 	buffers.rx = rx;
@@ -301,6 +301,8 @@ static s32 direct_request(struct regs *r, bool two)
 	return SUCCESS;
 }
 
+static u64 known(u32 id) { return id & FN64 ? CALLS64 | FN(FFA_MSG_SEND_DIRECT_REQ2) : CALLS32; }
+
 static s32 call(struct regs *r, u32 fn)
 {
 	const u32 id = r->x[1];
@@ -308,8 +310,7 @@ static s32 call(struct regs *r, u32 fn)
 
 	switch (fn) {
 	case FFA_FEATURES:
-		if ((id & ~FN64) - 0x84000060 >= 64 ||
-		    !((id & FN64 ? CALLS64 | FN(FFA_MSG_SEND_DIRECT_REQ2) : CALLS32) & FN(id & 0xff)))
+		if ((id & ~FN64) - 0x84000060 >= 64 || !(known(id) & FN(id & 0xff)))
 			return NOT_SUPPORTED;
 		/* Of RXTX_MAP: buffers of 4 KiB at least. Nothing to tell of the others. */
 		break;
@@ -365,7 +366,6 @@ static s32 call(struct regs *r, u32 fn)
 
 void ffa(struct regs *r, u32 fn)
 {
-	const u64 known = r->x[0] & FN64 ? CALLS64 | FN(FFA_MSG_SEND_DIRECT_REQ2) : CALLS32;
 	const u32 asked = r->x[1];
 	s32 ret = NOT_SUPPORTED;
 
@@ -382,7 +382,7 @@ void ffa(struct regs *r, u32 fn)
 		unlock(&ffa_lock);
 		return;
 	}
-	if (fn < 0x60 + 64 && known & FN(fn))
+	if (fn < 0x60 + 64 && known(r->x[0]) & FN(fn))
 		ret = call(r, fn);
 	if (ret)
 		reply(r, FFA_ERROR, 0, (u32)ret, 0);

@@ -7,14 +7,13 @@
  * real one. What it is for: every SMC that reaches EL3 is written to a log (log.c) that a test can
  * read, so that a test sees what EL2 let through, and with which arguments.
  *
- * scripts/boot-qemu --- the machine's flash holds this program, which is the first thing to run
- * on each CPU; RAM holds the device tree (DTB_BASE), the kernel (KERNEL_BASE) and the initramfs.
- * The device tree says where RAM and the log are. The boot CPU enters the kernel at EL2, the
- * others wait for CPU_ON.
+ * As scripts/boot-qemu starts it, flash holds this program, the first that each CPU runs, and RAM
+ * the device tree (DTB_BASE), the kernel (KERNEL_BASE) and the initramfs. The device tree says
+ * where RAM and the log are. The boot CPU enters the kernel at EL2, the others wait for CPU_ON.
  *
  * Memory: EL3 runs with an identity map and caches on. What it shares with EL2 and the host (the
  * log, FF-A's buffers) is mapped write-back, inner shareable, non-secure, as they map it, so that
- * the hardware keeps it coherent; no maintenance is needed but where a reader may bypass the caches.
+ * the hardware keeps it coherent; only the log needs maintenance: a reader may bypass the caches.
  */
 #include "el3.h"
 #include "el3-log.h"
@@ -101,7 +100,8 @@ void scan_device_tree(void)
 bool in_ram(u64 base, u64 size)
 {
 	for (u32 i = 0; i < nr_ram; i++)
-		if (base >= ram[i].base && size <= ram[i].size && base - ram[i].base <= ram[i].size - size)
+		if (base >= ram[i].base && size <= ram[i].size &&
+		    base - ram[i].base <= ram[i].size - size)
 			return true;
 	return false;
 }
@@ -282,7 +282,7 @@ static void cpu_init(void)
 		cptr |= BIT(8);
 	if (pfr1 >> 24 & 15)				/* SME: ESM */
 		cptr |= BIT(12);
-	if (dfr0 >> 32 & 15)				/* SPE: the buffer is non-secure, no traps */
+	if (dfr0 >> 32 & 15)				/* SPE: non-secure buffer, no traps */
 		mdcr |= 3 << 12;
 	if (dfr0 >> 44 & 15)				/* the trace buffer likewise */
 		mdcr |= 3 << 24;
@@ -377,7 +377,7 @@ static bool smc(struct regs *r, u32 esr)
 {
 	const u32 fid = r->x[0] & ~SMCCC_HINT, owner = fid >> 24 & 0x3f, fn = fid & 0xffff;
 
-	/* Fast calls with an immediate of 0 only, of two services: the architecture's, the standard. */
+	/* Fast calls with an immediate of 0, of the architecture's service or the standard. */
 	if (fid >> 31 && !(esr & 0xffff) && !(fid & 0xff0000)) {
 		r->x[0] = fid;
 		if (owner == 0)
@@ -418,4 +418,7 @@ void handle_fiq(struct regs *r)
 		panic("a secure interrupt that nobody asked for", r);
 }
 
-void unexpected(struct regs *r) { panic("an exception at EL3, or one that is not routed there", r); }
+void unexpected(struct regs *r)
+{
+	panic("an exception at EL3, or one that is not routed there", r);
+}

@@ -39,7 +39,7 @@ void arch(struct regs *r, u32 fn)
 	r->x[0] = ret;
 }
 
-/* -- TRNG: no random numbers, but el3-log.h's recognisable ones --------------------------------- */
+/* -- TRNG: no random numbers, but el3-log.h's recognisable ones ------------------------- */
 
 enum { TRNG_VERSION = 0x50, TRNG_FEATURES, TRNG_GET_UUID, TRNG_RND };
 
@@ -48,7 +48,7 @@ void trng(struct regs *r, u32 fn)
 	static const u32 uuid[4] = EL3_TRNG_UUID;
 	static u64 words;
 	const bool wide = r->x[0] & FN64;
-	const u32 width = wide ? 64 : 32, bits = r->x[1];
+	const u32 width = wide ? 64 : 32, bits = r->x[1], asked = r->x[1];
 	s64 ret = SMCCC_NOT_SUPPORTED;
 
 	if (wide && fn != TRNG_RND)
@@ -58,9 +58,7 @@ void trng(struct regs *r, u32 fn)
 		ret = 0x10000;
 		break;
 	case TRNG_FEATURES:
-		if (r->x[1] >= 0x84000050 && r->x[1] <= 0x84000053)
-			ret = 0;
-		else if (r->x[1] == 0xc4000053)
+		if ((asked >= 0x84000050 && asked <= 0x84000053) || asked == 0xc4000053)
 			ret = 0;
 		break;
 	case TRNG_GET_UUID:
@@ -73,7 +71,7 @@ void trng(struct regs *r, u32 fn)
 			ret = -2;		/* INVALID_PARAMETERS */
 			break;
 		}
-		/* The last bits asked for are the lowest of x3, the first ones the highest of x1. */
+		/* The lowest bits go to x3, the highest to x1. */
 		for (u32 done = 0, i = 3; done < bits; done += width, i--) {
 			u64 n = __atomic_fetch_add(&words, 1, __ATOMIC_RELAXED);
 
@@ -96,7 +94,8 @@ void trng(struct regs *r, u32 fn)
 
 enum {
 	SDEI_VERSION = 0x20, SDEI_REGISTER, SDEI_ENABLE, SDEI_DISABLE, SDEI_UNREGISTER = 0x27,
-	SDEI_STATUS, SDEI_PE_MASK = 0x2b, SDEI_PE_UNMASK, SDEI_PRIVATE_RESET = 0x31, SDEI_SHARED_RESET,
+	SDEI_STATUS, SDEI_PE_MASK = 0x2b, SDEI_PE_UNMASK, SDEI_PRIVATE_RESET = 0x31,
+	SDEI_SHARED_RESET,
 };
 
 /* The log has the handler's address: that the registration arrived is what a test looks at. */
@@ -120,7 +119,7 @@ void sdei(struct regs *r, u32 fn)
 		case SDEI_VERSION:
 			ret = 1ULL << 48;		/* 1.0 */
 			break;
-		case SDEI_REGISTER:			/* event, entry point, argument, flags, affinity */
+		case SDEI_REGISTER:			/* event, entry point, argument, ... */
 		case SDEI_DISABLE:
 			*e = SDEI_REGISTERED;
 			break;
