@@ -191,6 +191,19 @@ static void guest_irq_handler(struct ex_regs *regs)
 	gic_set_eoi(intid);
 }
 
+/* An interrupt between the look at @seen and WFI must not be slept through. */
+static void guest_wait_for_irq(u64 *seen)
+{
+	local_irq_disable();
+	while (!READ_ONCE(*seen)) {
+		wfi();
+		local_irq_enable();
+		isb();
+		local_irq_disable();
+	}
+	local_irq_enable();
+}
+
 static void guest_interrupts(void)
 {
 	gic_init(GIC_V3, 1);
@@ -201,13 +214,11 @@ static void guest_interrupts(void)
 
 	timer_set_next_cval_ms(VIRTUAL, 1);
 	timer_set_ctl(VIRTUAL, CTL_ENABLE);
-	while (!READ_ONCE(irqs_seen[0]))
-		wfi();
+	guest_wait_for_irq(&irqs_seen[0]);
 
 	/* Ask for the SPI; it is pending when the VMM lets us run again. */
 	GUEST_SYNC(0);
-	while (!READ_ONCE(irqs_seen[1]))
-		wfi();
+	guest_wait_for_irq(&irqs_seen[1]);
 
 	GUEST_ASSERT_EQ(READ_ONCE(irqs_seen[0]), 1);
 	GUEST_ASSERT_EQ(READ_ONCE(irqs_seen[1]), 1);

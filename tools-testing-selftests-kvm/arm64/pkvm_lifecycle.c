@@ -229,13 +229,6 @@ TEST_F(pkvm_lifecycle, ipa_size_out_of_range_is_refused)
 	}
 }
 
-/*
- * api.rst has KVM_CREATE_VM fail for a size that the host does not support,
- * but kvm_init_ipa_range() does not look at the size in protected mode.
- */
-XFAIL_ADD(pkvm_lifecycle, protected, ipa_size_out_of_range_is_refused);
-XFAIL_ADD(pkvm_lifecycle, non_protected, ipa_size_out_of_range_is_refused);
-
 /* Limits */
 
 FIXTURE(pkvm_limits) {
@@ -785,6 +778,8 @@ TEST_F_TIMEOUT(pkvm_lifecycle, metadata_of_the_vm_is_given_back, 120)
 		for (j = 0; j < NR_IDLE_VCPUS; j++) {
 			vcpu = __vm_vcpu_add(vm, j);
 			vcpu_ioctl(vcpu, KVM_ARM_VCPU_INIT, &init);
+			/* The guest boots on the first one. */
+			init.features[0] |= BIT(KVM_ARM_VCPU_POWER_OFF);
 		}
 		list_for_each_entry(vcpu, &vm->vcpus, list) {
 			vcpu->run->immediate_exit = 1;

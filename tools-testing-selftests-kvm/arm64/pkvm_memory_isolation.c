@@ -176,12 +176,7 @@ TEST_F(access, second_mapping_of_the_memory_gets_sigsegv)
 	secret_vm_free(svm);
 }
 
-/*
- * Only operations that do not modify the futex.  FUTEX_WAKE_OP, FUTEX_LOCK_PI
- * and FUTEX_TRYLOCK_PI on a page that a protected guest owns retry in the
- * kernel for ever, and can't be killed: fault_in_user_writeable() finds the
- * page mapped, and the access faults again.  A known bug.
- */
+/* Those that modify the futex are in pkvm_regressions.c: they may hang. */
 TEST_F(access, futex_of_a_guest_word_gets_efault)
 {
 	struct secret_vm *svm = secret_vm_create(variant->protected, SECRET_MEMFD);

@@ -19,6 +19,8 @@
 #define SELFTEST_KVM_PKVM_H
 
 #include <linux/arm-smccc.h>
+#include <linux/bitfield.h>
+#include <linux/psci.h>
 
 #include "kvm_util.h"
 #include "processor.h"
@@ -59,6 +61,19 @@ void pkvm_vcpu_set_stack(struct kvm_vcpu *vcpu, gva_t stack);
 void pkvm_vcpu_set_entry_point(struct kvm_vcpu *vcpu, void *guest_code);
 void pkvm_vcpu_set_vectors(struct kvm_vcpu *vcpu, void *vectors);
 void pkvm_vcpu_set_arg(struct kvm_vcpu *vcpu, int nr, u64 val);
+
+/*
+ * Another way for the guest to start a vCPU than the one that its boot vCPU
+ * takes: entry point and context id, for CPU_ON, of an own copy of the entry
+ * code.  That the two belong together is checked.
+ */
+struct pkvm_start {
+	gpa_t entry;
+	gpa_t context;
+};
+
+struct pkvm_start pkvm_vcpu_add_start(struct kvm_vcpu *vcpu, void *guest_code,
+				      unsigned int nr_args, ...);
 
 /*
  * Run until the guest makes a ucall, which has to be @cmd.  A failed guest
@@ -129,6 +144,29 @@ static inline u64 pkvm_hvc(u32 func, u64 arg1, u64 arg2, u64 arg3)
 
 	smccc_hvc(func, arg1, arg2, arg3, 0, 0, 0, 0, &res);
 	return res.a0;
+}
+
+static inline u64 vcpu_id_to_mpidr(u64 vcpu_id)
+{
+	return FIELD_GET(GENMASK(3, 0), vcpu_id) |
+	       FIELD_GET(GENMASK(11, 4), vcpu_id) << 8 |
+	       FIELD_GET(GENMASK(19, 12), vcpu_id) << 16;
+}
+
+/* The PSCI functions return a PSCI status. */
+static inline s64 psci_cpu_on(u64 mpidr, u64 entry, u64 context)
+{
+	return pkvm_hvc(PSCI_0_2_FN64_CPU_ON, mpidr, entry, context);
+}
+
+static inline s64 psci_cpu_off(void)
+{
+	return pkvm_hvc(PSCI_0_2_FN_CPU_OFF, 0, 0, 0);
+}
+
+static inline s64 psci_affinity_info(u64 mpidr, u64 level)
+{
+	return pkvm_hvc(PSCI_0_2_FN64_AFFINITY_INFO, mpidr, level, 0);
 }
 
 /* Memory protection granule in bytes, or an SMCCC error. */

@@ -4,7 +4,6 @@
  */
 #include <sys/resource.h>
 
-#include <linux/bitfield.h>
 #include <linux/psci.h>
 
 #include "kvm_util.h"
@@ -131,16 +130,8 @@ void pkvm_vm_setup(struct kvm_vm *vm, unsigned int nr_vcpus)
 	vm->arch.pkvm_entry = pkvm_load_entry(vm);
 }
 
-static u64 vcpu_id_to_mpidr(u64 vcpu_id)
-{
-	return FIELD_GET(GENMASK(3, 0), vcpu_id) |
-	       FIELD_GET(GENMASK(11, 4), vcpu_id) << 8 |
-	       FIELD_GET(GENMASK(19, 12), vcpu_id) << 16;
-}
-
 static void pkvm_guest_init(struct pkvm_boot *boot)
 {
-	struct arm_smccc_res res;
 	u64 i;
 
 	for (i = 0; i < boot->ucall_pages; i++) {
@@ -152,9 +143,7 @@ static void pkvm_guest_init(struct pkvm_boot *boot)
 		if (!boot[i].guest_code)
 			continue;
 
-		smccc_hvc(PSCI_0_2_FN64_CPU_ON, vcpu_id_to_mpidr(i), boot[i].entry,
-			  boot[i].ipa, 0, 0, 0, 0, &res);
-		if (res.a0 != PSCI_RET_SUCCESS)
+		if (psci_cpu_on(vcpu_id_to_mpidr(i), boot[i].entry, boot[i].ipa))
 			goto failed;
 	}
 
@@ -164,10 +153,13 @@ failed:
 	mmio_ucall(UCALL_ABORT, 0);
 }
 
-static void pkvm_guest_start(struct pkvm_boot *boot)
+static void pkvm_guest_start(struct pkvm_boot *boot, gpa_t entered_at)
 {
 	void (*guest_code)(u64 a0, u64 a1, u64 a2, u64 a3,
 			   u64 a4, u64 a5, u64 a6, u64 a7);
+
+	if (entered_at != boot->entry)
+		mmio_ucall(UCALL_ABORT, 0);
 
 	if (!boot->vcpu_id)
 		pkvm_guest_init(boot);
@@ -218,6 +210,35 @@ void pkvm_vcpu_setup(struct kvm_vcpu *vcpu, struct kvm_vcpu_init *init)
 		vcpu_set_reg(vcpu, ARM64_CORE_REG(regs.pc), boot->entry);
 		vcpu_set_reg(vcpu, ARM64_CORE_REG(regs.regs[0]), boot->ipa);
 	}
+}
+
+struct pkvm_start pkvm_vcpu_add_start(struct kvm_vcpu *vcpu, void *guest_code,
+				      unsigned int nr_args, ...)
+{
+	struct pkvm_boot *boot, *own = pkvm_boot(vcpu);
+	struct kvm_vm *vm = vcpu->vm;
+	gva_t gva = vm_alloc(vm, sizeof(*boot), KVM_UTIL_MIN_VADDR);
+	unsigned int i;
+	va_list ap;
+
+	TEST_ASSERT(nr_args <= ARRAY_SIZE(boot->args), "Too many arguments: %u", nr_args);
+
+	boot = addr_gva2hva(vm, gva);
+	*boot = *own;
+	boot->self = gva;
+	boot->ipa = addr_gva2gpa(vm, gva);
+	boot->entry = pkvm_load_entry(vm);
+	boot->guest_code = (u64)guest_code;
+	va_start(ap, nr_args);
+	for (i = 0; i < nr_args; i++)
+		boot->args[i] = va_arg(ap, u64);
+	va_end(ap);
+
+	/* What is done once for all vCPUs has been done when this one starts. */
+	boot->ucall_pages = 0;
+	boot->nr_vcpus = 0;
+
+	return (struct pkvm_start) { .entry = boot->entry, .context = boot->ipa };
 }
 
 void pkvm_vcpu_set_stack(struct kvm_vcpu *vcpu, gva_t stack)

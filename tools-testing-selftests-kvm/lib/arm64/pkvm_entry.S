@@ -44,7 +44,8 @@ pkvm_entry:
 	msr	sctlr_el1, x1
 	isb
 
-	/* x0: the same structure's virtual address */
+	/* x0: the same structure's virtual address, x1: where this vCPU was started */
+	adr	x1, pkvm_entry
 	msr	spsel, #1
 	mov	sp, x2
 	br	x3
