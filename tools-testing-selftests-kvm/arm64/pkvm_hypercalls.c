@@ -201,6 +201,10 @@ static void el2_vm_prepare(struct el2_vm *vm, struct kvm_vcpu *template)
 	for (i = 0; i < NR_VCPUS; i++) {
 		copy_object(&vcpu, &vm->vcpu[i]);
 		adv_field_write(&vm->vcpu[i], "vcpu_idx", i);
+		adv_field_write(&vm->vcpu[i], "vcpu_id", i);
+		/* The guest boots on the first one. */
+		if (i)
+			adv_field_write(&vm->vcpu[i], "mp_state", KVM_MP_STATE_STOPPED);
 		adv_field_write(&vm->vcpu[i], "memcache.nr_pages", 0);
 		vm->hyp_vcpu[i] = adv_page_alloc(order_of(vcpu.size + SZ_4K), NULL);
 	}

@@ -757,10 +757,8 @@ TEST_F(pkvm_psci_end, guest_never_runs_again)
 	stop_threads(&self->vm, threads);
 
 	/* ... and neither of them goes on, whatever the VMM does: KVM_RUN waits or refuses. */
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < 2; i++)
 		__vcpu_ioctl(vcpus[i], KVM_SET_MP_STATE, &runnable);
-		__vcpu_ioctl(vcpus[i], KVM_ARM_VCPU_INIT, &vcpus[0]->init);
-	}
 	timer_settime(timer, 0, &soon, NULL);
 	for (i = 0; i < 8; i++) {
 		err = run_vcpu_once(vcpus[i % 2]);

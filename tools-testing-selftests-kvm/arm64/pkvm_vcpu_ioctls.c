@@ -532,7 +532,7 @@ static int enable_sea_exits(struct kvm_vcpu *vcpu)
 static const struct {
 	const char *name;
 	int (*fn)(struct kvm_vcpu *vcpu);
-	/* errno before the VM's first KVM_RUN; after, of the boot vCPU, and of one that never ran */
+	/* errno before the VM's first KVM_RUN; after, of the boot vCPU and of one that never ran */
 	int protected[3];
 	int non_protected[2];
 } ioctls[] = {

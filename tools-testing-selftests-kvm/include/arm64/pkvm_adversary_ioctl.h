@@ -146,6 +146,7 @@ enum adv_op {
  * @in:		operands
  * @out:	results, 0 where there is none
  * @fault:	set by the module
+ * @pad:	0
  */
 struct adv_mem {
 	__u64 addr;
@@ -184,6 +185,7 @@ struct adv_mem {
  * @nr_other:	accesses that faulted otherwise
  * @first_other: address of the first one
  * @fault:	its fault
+ * @pad:	0
  */
 struct adv_range {
 	__u64 addr;
@@ -304,6 +306,7 @@ struct adv_sym {
  * @pa:		physical address, page aligned
  * @size:	in bytes, page aligned
  * @host:	ADV_HOST_NONE or ADV_HOST_READ
+ * @pad:	0
  */
 struct adv_target {
 	__u32 index;
