@@ -251,12 +251,21 @@ static bool make_swap(void)
 
 static int madv_pageout(struct mm_op *op)
 {
+	int i;
+
 	if (!have_swap() && !make_swap())
 		return UNAVAILABLE(op, "no swap space, and no zram or permission to make some");
-	if (madvise(op->target, op->size, MADV_PAGEOUT))
-		return -errno;
 
-	return is_paged_out(op->target);
+	/* A page that waits to be put on the LRU list of another CPU is passed over. */
+	for (i = 0; i < 50; i++) {
+		if (madvise(op->target, op->size, MADV_PAGEOUT))
+			return -errno;
+		if (is_paged_out(op->target))
+			return 1;
+		usleep(1000);
+	}
+
+	return 0;
 }
 
 #define CGROUP		"/sys/fs/cgroup/"
