@@ -54,7 +54,8 @@ sparse_tree() {
 	shift 2
 	git_plain -C "$REPO" worktree add -q --no-checkout --detach "$dir" "$commit"
 	cleanup_add "rm -rf '$dir'; git -C '$REPO' worktree prune"
-	{ touched_files; [ $# -eq 0 ] || printf '%s\n' "$@"; } | sed 's,^,/,' |
+	# .gitattributes says how git names a hunk's function.
+	{ touched_files; echo .gitattributes; [ $# -eq 0 ] || printf '%s\n' "$@"; } | sed 's,^,/,' |
 		git_plain -C "$dir" sparse-checkout set --no-cone --stdin
 	git_plain -C "$dir" read-tree -mu HEAD
 }
