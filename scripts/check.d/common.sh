@@ -134,6 +134,13 @@ toolchain() { "${CROSS_COMPILE}gcc" --version | sed -n '1s/.*) /gcc-/p'; }
 verified() { grep -qsh "^$1 " "$RECORD" "$NEW_RECORD"; }
 record() { verified "$1" || printf '%s %s %s\n' "$1" "$(toolchain)" "$2" >>"$NEW_RECORD"; }
 
+# What this folder has seen pass and need not see again, by the content of all that it depends on:
+# kept in $BUILD, so that a fresh clone runs everything.
+known() { [ "$SLOW" != 1 ] && grep -qsxF "$1" "$BUILD/known"; }
+make_known() { known "$1" || echo "$1" >>"$BUILD/known"; }
+# content FILE...: one hash of them, folders and all
+content() { find "$@" -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1; }
+
 # keep_record KIND: reads the hashes that the series of now has of this kind. With UPDATE=1 the
 # committed record gets those verified here and loses those that are of no use any more.
 keep_record() {
