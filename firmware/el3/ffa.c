@@ -89,7 +89,7 @@ static void reply(struct regs *r, u32 fn, u64 x1, u64 x2, u64 x3)
 		r->x[i] = 0;
 }
 
-static u32 access_size(void) { return version >= VERSION_1_2 ? 48 : 32; }
+static u32 access_size(void) { return version >= VERSION_1_2 ? 32 : 16; }
 
 static struct share *find(u64 handle)
 {
