@@ -9,6 +9,7 @@
  * protected guest is done to the host's own memory as well, and works.
  */
 #include <linux/psci.h>
+#include <linux/sizes.h>
 #include <sys/mman.h>
 
 #include "kvm_util.h"
@@ -453,6 +454,29 @@ TEST_F(host, its_writes_its_table_and_reads_its_commands)
 	EXPECT_EQ(adv_page_free(itt), 0);
 }
 
+/* Where LPI 8192 has its bit, the first one that there is */
+#define LPI_OFFSET	(8192 / 8)
+
+TEST_F(host, redistributor_sets_a_bit_for_a_pending_lpi)
+{
+	u64 val, pa = adv_page_alloc(ilog2(SZ_64K / adv_info()->page_size), NULL);
+	struct adv_its its = { .nr = 1, .pending = self->page | SZ_4K };
+
+	if (!adv_info()->its)
+		SKIP(return, "no ITS");
+
+	ASSERT_EQ(pa % SZ_64K, 0);
+	EXPECT_FAULT(adv_write64(pa + LPI_OFFSET, PATTERN), ADV_OK);
+	adv_gicr_pend(pa, 8192 + 64 + 5);
+	EXPECT_FAULT(adv_read64(pa + LPI_OFFSET, &val), ADV_OK);
+	EXPECT_EQ(val, PATTERN);
+	EXPECT_FAULT(adv_read64(pa + LPI_OFFSET + 8, &val), ADV_OK);
+	EXPECT_EQ(val, BIT(5));
+	EXPECT_EQ(adv_page_free(pa), 0);
+
+	EXPECT_EQ(__adv_ioctl(ADV_IOC_ITS, &its), EINVAL);
+}
+
 TEST(symbols_are_found)
 {
 	struct adv_sym sym;
@@ -509,6 +533,20 @@ TEST(calls_reach_el2)
 	x[0] = PSCI_0_2_FN_PSCI_VERSION;
 	EXPECT_FAULT(__adv_call(ADV_SMC, 0xffff, 0, x), ADV_OK);
 	EXPECT_EQ((s64)x[0], SMCCC_RET_NOT_SUPPORTED);
+}
+
+TEST(call_that_does_not_suspend_returns)
+{
+	u64 x[ADV_NR_XREGS] = { PSCI_0_2_FN_PSCI_VERSION };
+	struct adv_suspend suspend = { .pad = 1 };
+	int cpu;
+
+	for (cpu = 0; cpu < adv_info()->nr_cpus; cpu++) {
+		x[0] = PSCI_0_2_FN_PSCI_VERSION;
+		EXPECT_FALSE(adv_suspend(cpu, x));
+		EXPECT_GE(x[0], PSCI_VERSION(0, 2));
+	}
+	EXPECT_EQ(__adv_ioctl(ADV_IOC_SUSPEND, &suspend), EINVAL);
 }
 
 TEST_F(host, hypercalls_are_carried_out)

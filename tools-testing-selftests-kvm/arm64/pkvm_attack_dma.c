@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Memory of protected guests and of EL2 under attack by what accesses memory
- * without a CPU's stage-2: a device that does DMA, and the tables and command
- * queue of a GICv3 ITS, whose addresses the host sets.
+ * without a CPU's stage-2: a device that does DMA, the tables and command queue
+ * of a GICv3 ITS, and a table of its redistributors, whose addresses the host sets.
  *
  * Nothing stops either of them today, so these are expected failures until
  * there is DMA isolation.
  */
+#include <linux/sizes.h>
+
 #include "kvm_util.h"
 #include "pkvm.h"
 #include "pkvm_adversary.h"
@@ -103,6 +105,40 @@ TEST_F(dma, its_does_not_write_guest_memory)
 	EXPECT_EQ(secret_vm_check(self->svm), 0);
 	if (self->svm->guest_sees[SECRET_PAGE] != self->secret)
 		XFAIL(return, UNFILTERED);
+}
+
+/*
+ * A redistributor keeps a bit for each LPI that is pending, in a table of 64K
+ * alignment whose address the host programs.  The bits of what is not pending
+ * it reads.
+ */
+TEST_F(dma, redistributor_does_not_write_guest_memory)
+{
+	struct secret_vm *svm;
+	u64 pa, secret;
+
+	if (!adv_info()->its)
+		SKIP(return, "no ITS");
+
+	svm = secret_vm_create(true, SECRET_THP);
+	secret_vm_start(svm);
+	secret = secret_vm_secret(svm);
+	pa = adv_virt_to_phys(secret_vm_page(svm, SECRET_PAGE));
+	if (pa % SZ_64K) {
+		secret_vm_free(svm);
+		SKIP(return, "no huge page");
+	}
+
+	/* LPIs begin at 8192, which is a word of the secret: a bit of it that is not set */
+	ASSERT_NE(~secret, 0);
+	adv_gicr_pend(pa, 8192 + __builtin_ctzll(~secret));
+	EXPECT_EQ(secret_vm_check(svm), 0);
+	if (svm->guest_sees[SECRET_PAGE] != secret) {
+		EXPECT_EQ(svm->guest_sees[SECRET_PAGE], secret | (~secret & -~secret));
+		secret_vm_free(svm);
+		XFAIL(return, UNFILTERED);
+	}
+	secret_vm_free(svm);
 }
 
 int main(int argc, char **argv)

@@ -16,7 +16,7 @@
 #include "pkvm.h"
 #include "pkvm_adversary.h"
 #include "pkvm_attack.h"
-#include "pkvm_stub.h"
+#include "pkvm_cpu.h"
 #include "processor.h"
 #include "test_util.h"
 
@@ -26,67 +26,7 @@
 #define TEST_GPA	0x80000000ul
 #define TEST_PAGES	2ul
 
-#define PATIENCE_US	10000000
-
-/* Of arch/arm64/include/asm/virt.h */
-#define HVC_STUB_HCALL_NR	5
-
-/* Files of the kernel: 0 or errno */
-static int write_file(const char *path, const char *val)
-{
-	int fd, ret = 0;
-
-	fd = open(path, O_WRONLY);
-	if (fd < 0)
-		return errno;
-	if (write(fd, val, strlen(val)) < 0)
-		ret = errno;
-	close(fd);
-
-	return ret;
-}
-
-static int cpu_set_online(int cpu, bool online)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
-	return write_file(path, online ? "1" : "0");
-}
-
-static bool cpu_can_be_offline(int cpu)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
-	return !access(path, W_OK);
-}
-
-static u64 cpu_mpidr(int cpu)
-{
-	u64 mpidr;
-	int ret;
-
-	ret = adv_read(adv_sym_va("__cpu_logical_map") + cpu * sizeof(u64), ADV_VA, &mpidr,
-		       sizeof(mpidr));
-	TEST_ASSERT(!ret, "Can't read __cpu_logical_map: %s", adv_fault_name(ret));
-	return mpidr;
-}
-
-static s64 affinity_info(int cpu)
-{
-	return adv_smc(ADV_CPU_ANY, PSCI_0_2_FN64_AFFINITY_INFO, cpu_mpidr(cpu), 0);
-}
-
-static void wait_until_cpu_is_off(int cpu)
-{
-	int us;
-
-	for (us = 0; affinity_info(cpu) != PSCI_0_2_AFFINITY_LEVEL_OFF; us += 1000) {
-		TEST_ASSERT(us < PATIENCE_US, "CPU %d does not go off", cpu);
-		usleep(1000);
-	}
-}
+static const u32 insn_ret = 0xd65f03c0;
 
 /* A guest with something to protect; the CPU that tests may turn off */
 FIXTURE(host) {
@@ -135,42 +75,42 @@ do {										\
 		SKIP(return, "no CPU that can be turned off");			\
 } while (0)
 
-/* Calls that only the boot of the kernel is trusted with */
-static const char * const boot_calls[] = {
-	"__kvm_hyp_init",
-	"__pkvm_init",
-	"__pkvm_create_private_mapping",
-	"__pkvm_cpu_set_vector",
-	"__kvm_enable_ssbs",
-	"__vgic_v3_init_lrs",
-	"__vgic_v3_get_gic_config",
-};
-
-static void replay_boot(struct __test_metadata *_metadata, int cpu)
-{
-	u64 nr;
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(boot_calls); i++) {
-		EXPECT_EQ(adv_hvc_status(cpu, adv_hypercall_id(boot_calls[i])),
-			  SMCCC_RET_NOT_SUPPORTED) TH_LOG("%s", boot_calls[i]);
-	}
-	/* All of them, also those that are not known here */
-	for (nr = 0; nr < __adv_hypercall_nr("MIN_PKVM"); nr++)
-		EXPECT_EQ(adv_hvc_status(cpu, 0xc6000000u | nr), SMCCC_RET_NOT_SUPPORTED);
-	EXPECT_EQ(adv_hvc(cpu, HOST_HVC(__pkvm_prot_finalize)), -EPERM);
-
-	/* The hyp stub's: set and reset EL2's vectors, restart at EL2, turn VHE on */
-	for (nr = 0; nr < HVC_STUB_HCALL_NR; nr++)
-		EXPECT_EQ(adv_hvc_status(cpu, nr, adv_sym_pa("_text")), SMCCC_RET_NOT_SUPPORTED);
-}
-
 TEST_F(host, boot_is_not_replayed)
 {
 	int cpu;
 
 	for (cpu = 0; cpu < adv_info()->nr_cpus; cpu++)
-		replay_boot(_metadata, cpu);
+		EXPECT_EQ(attack_boot(cpu), 0);
+}
+
+/* What has to be enabled at EL2, and is not: by HCR_EL2 or a fine-grained trap */
+static const u32 trapped_registers[] = {
+	sys_reg(3, 0, 13, 0, 7),	/* SCXTNUM_EL1 */
+	sys_reg(3, 0, 5, 4, 4),		/* ERXPFGF_EL1 */
+	sys_reg(3, 0, 5, 4, 5),		/* ERXPFGCTL_EL1 */
+	sys_reg(3, 0, 5, 4, 6),		/* ERXPFGCDN_EL1 */
+	sys_reg(3, 0, 10, 2, 1),	/* MAIR2_EL1 */
+	sys_reg(3, 0, 10, 2, 4),	/* POR_EL1 */
+	sys_reg(3, 0, 10, 2, 5),	/* S2POR_EL1 */
+	sys_reg(3, 0, 10, 3, 1),	/* AMAIR2_EL1 */
+	sys_reg(3, 0, 13, 0, 3),	/* RCWSMASK_EL1 */
+	sys_reg(3, 0, 13, 0, 5),	/* ACCDATA_EL1 */
+	sys_reg(3, 0, 13, 0, 6),	/* RCWMASK_EL1 */
+};
+
+TEST_F(host, register_that_is_not_enabled_for_the_host_is_undefined)
+{
+	u64 pa = adv_page_alloc(0, NULL), i;
+
+	for (i = 0; i < ARRAY_SIZE(trapped_registers); i++) {
+		u32 code[] = { 0xd5200000 | trapped_registers[i], insn_ret };	/* mrs x0, ... */
+
+		ASSERT_EQ(adv_write(pa, ADV_NORMAL, code, sizeof(code)), 0);
+		ASSERT_EQ(adv_mem(ADV_DC_CVAU, pa, ADV_NORMAL, ADV_CPU_ANY, 0, 0, NULL), 0);
+		ASSERT_EQ(adv_mem(ADV_IC_IVAU, pa, ADV_NORMAL, ADV_CPU_ANY, 0, 0, NULL), 0);
+		EXPECT_FAULT(adv_exec(pa), ADV_FAULT_UNDEF);
+	}
+	EXPECT_EQ(adv_page_free(pa), 0);
 }
 
 TEST_F(host, cpu_that_was_off_is_bound_by_the_same_rules)
@@ -190,140 +130,24 @@ TEST_F(host, cpu_that_was_off_is_bound_by_the_same_rules)
 
 		ASSERT_EQ(cpu_set_online(self->cpu, true), 0);
 		EXPECT_EQ(attack_el2(self->cpu), 0);
-		replay_boot(_metadata, self->cpu);
+		EXPECT_EQ(attack_boot(self->cpu), 0);
 	}
-}
-
-/* What is in the memory of a CPU that pkvm_stub runs on */
-#define STUB_VECTORS_OFFSET	PKVM_STUB_VECTORS
-#define STUB_DATA_OFFSET	SZ_8K
-#define STUB_EXEC_OFFSET	(SZ_8K + SZ_4K)
-#define STUB_SIZE		SZ_16K
-
-static const u32 insn_ret = 0xd65f03c0;
-
-/* That CPU has no caches on: neither have we. */
-static void stub_write(u64 pa, const void *buf, size_t len)
-{
-	int ret = adv_write(pa, ADV_NORMAL_NC, buf, len);
-
-	TEST_ASSERT(!ret, "Can't write 0x%lx: %s", pa, adv_fault_name(ret));
-}
-
-static u64 stub_field(u64 pa, size_t offset)
-{
-	u64 val;
-	int ret;
-
-	ret = adv_read(pa + STUB_DATA_OFFSET + offset, ADV_NORMAL_NC, &val, sizeof(val));
-	TEST_ASSERT(!ret, "Can't read 0x%lx: %s", pa + offset, adv_fault_name(ret));
-	return val;
-}
-
-static u64 stub_create(const struct pkvm_stub *stub)
-{
-	u64 pa = adv_page_alloc(ilog2(max(1, STUB_SIZE / getpagesize())), NULL), off;
-
-	/* Lines that were written when the page was allocated */
-	for (off = 0; off < STUB_SIZE; off += 32)
-		adv_mem(ADV_DC_CIVAC, pa + off, ADV_NORMAL, ADV_CPU_ANY, 0, 0, NULL);
-
-	stub_write(pa, pkvm_stub, pkvm_stub_end - pkvm_stub);
-	for (off = 0; off < SZ_2K; off += 128)
-		stub_write(pa + STUB_VECTORS_OFFSET + off, pkvm_stub_vector,
-			   pkvm_stub_vector_end - pkvm_stub_vector);
-	stub_write(pa + STUB_DATA_OFFSET, stub, sizeof(*stub));
-	stub_write(pa + STUB_EXEC_OFFSET, &insn_ret, sizeof(insn_ret));
-
-	return pa;
-}
-
-static void stub_wait(u64 pa)
-{
-	int us;
-
-	for (us = 0; !stub_field(pa, offsetof(struct pkvm_stub, done)); us += 1000) {
-		TEST_ASSERT(us < PATIENCE_US, "The CPU does not arrive at its entry point");
-		usleep(1000);
-	}
-}
-
-static void stub_release(u64 pa, int cpu)
-{
-	u64 one = 1;
-
-	stub_write(pa + STUB_DATA_OFFSET + offsetof(struct pkvm_stub, release), &one, sizeof(one));
-	wait_until_cpu_is_off(cpu);
-	TEST_ASSERT(!adv_page_free(pa), "The page of the stub is lost");
-}
-
-/* EL2's mark on what it injects, see host_inject_mem_abort() */
-static bool esr_is_denied(u64 esr)
-{
-	return esr & BIT(7);
 }
 
 static void cpu_boots_under_stage2(struct __test_metadata *_metadata, int cpu, u64 guest_pa,
 				   u64 fid)
 {
-	static const char * const names[] = { "data", "memory", "stack", "percpu", "text" };
-	struct pkvm_stub stub = {};
-	struct pkvm_stub_try *try;
-	struct adv_target target;
-	u64 pa, entry, i, off;
-	bool readable;
+	u64 pa = stub_create_attack(cpu, guest_pa, 0);
 
-	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		bool per_cpu = !strcmp(names[i], "stack") || !strcmp(names[i], "percpu");
-
-		adv_find_target(names[i], per_cpu ? cpu : ADV_CPU_ANY, &target);
-		stub.tries[stub.nr_tries++].pa = target.pa;
-	}
-	stub.tries[stub.nr_tries++].pa = guest_pa;
-	for (i = 0; i < HVC_STUB_HCALL_NR; i++)
-		stub.calls[stub.nr_calls++].id = i;
-	for (i = 0; i < ARRAY_SIZE(boot_calls); i++)
-		stub.calls[stub.nr_calls++].id = adv_hypercall_id(boot_calls[i]);
-	stub.calls[stub.nr_calls++].id = HOST_HVC(__pkvm_prot_finalize);
-
-	pa = stub_create(&stub);
-	entry = pa;
-	/* The host's own memory is the control. */
-	i = stub.nr_tries++;
-	stub_write(pa + STUB_DATA_OFFSET + offsetof(struct pkvm_stub, nr_tries), &stub.nr_tries, 8);
-	off = pa + STUB_EXEC_OFFSET;
-	stub_write(pa + STUB_DATA_OFFSET + offsetof(struct pkvm_stub, tries[i].pa), &off, 8);
-
-	ASSERT_EQ(adv_smc(ADV_CPU_ANY, fid, cpu_mpidr(cpu), entry, pa + STUB_DATA_OFFSET), 0);
+	ASSERT_EQ(adv_smc(ADV_CPU_ANY, fid, cpu_mpidr(cpu), pa, stub_data(pa)), 0);
 	stub_wait(pa);
 
 	/* It is on already, also for who asks with the other calls. */
-	EXPECT_EQ(adv_smc(ADV_CPU_ANY, PSCI_0_2_FN64_CPU_ON, cpu_mpidr(cpu), off, 0),
+	EXPECT_EQ(adv_smc(ADV_CPU_ANY, PSCI_0_2_FN64_CPU_ON, cpu_mpidr(cpu), pa, 0),
 		  PSCI_RET_ALREADY_ON);
 
-	ASSERT_EQ(adv_read(pa + STUB_DATA_OFFSET, ADV_NORMAL_NC, &stub, sizeof(stub)), 0);
+	EXPECT_EQ(stub_check_attack(pa), 0);
 	stub_release(pa, cpu);
-
-	EXPECT_EQ(stub.current_el >> 2, 1);
-	EXPECT_EQ(stub.x0, pa + STUB_DATA_OFFSET);
-	for (i = 0; i < stub.nr_tries - 1; i++) {
-		try = &stub.tries[i];
-		/* As everywhere, until topic 60-host-stage2 */
-		readable = i < ARRAY_SIZE(names) && !strcmp(names[i], "text") && !try->read;
-		EXPECT_EQ(readable || esr_is_denied(try->read), true);
-		EXPECT_EQ(esr_is_denied(try->write) && esr_is_denied(try->exec), true)
-			TH_LOG("0x%lx: ESR 0x%lx, 0x%lx, 0x%lx", try->pa, try->read, try->write,
-			       try->exec);
-	}
-	try = &stub.tries[i];
-	EXPECT_EQ(try->read | try->write | try->exec, 0);
-
-	for (i = 0; i < stub.nr_calls - 1; i++) {
-		EXPECT_EQ((s64)stub.calls[i].x0, SMCCC_RET_NOT_SUPPORTED)
-			TH_LOG("hypercall 0x%lx", stub.calls[i].id);
-	}
-	EXPECT_EQ(stub.calls[i].x0, 0);
-	EXPECT_EQ((s64)stub.calls[i].x1, -EPERM);
 }
 
 TEST_F(host, cpu_starts_under_stage2_at_an_entry_point_of_the_hosts)
@@ -354,31 +178,32 @@ TEST_F(host, cpu_is_not_started_behind_el2s_back)
 	pa = stub_create(&stub);
 
 	/* SMC32 */
-	EXPECT_EQ(adv_smc(ADV_CPU_ANY, PSCI_0_2_FN_CPU_ON, mpidr, pa, pa + STUB_DATA_OFFSET),
+	EXPECT_EQ(adv_smc(ADV_CPU_ANY, PSCI_0_2_FN_CPU_ON, mpidr, pa, stub_data(pa)),
 		  PSCI_RET_NOT_SUPPORTED);
 	EXPECT_EQ(adv_smc(ADV_CPU_ANY, PSCI_0_2_FN_CPU_ON | BIT(16), mpidr, pa,
-			  pa + STUB_DATA_OFFSET), PSCI_RET_NOT_SUPPORTED);
+			  stub_data(pa)), PSCI_RET_NOT_SUPPORTED);
 	/* Who looks at 32 bits only sees a call that EL2 may not have seen. */
 	EXPECT_EQ(adv_smc(ADV_CPU_ANY, BIT(32) | PSCI_0_2_FN64_CPU_ON, mpidr, pa,
-			  pa + STUB_DATA_OFFSET), SMCCC_RET_NOT_SUPPORTED);
+			  stub_data(pa)), SMCCC_RET_NOT_SUPPORTED);
 	EXPECT_EQ(adv_smc(ADV_CPU_ANY, BIT(63) | PSCI_0_2_FN_CPU_ON, mpidr, pa,
-			  pa + STUB_DATA_OFFSET), SMCCC_RET_NOT_SUPPORTED);
+			  stub_data(pa)), SMCCC_RET_NOT_SUPPORTED);
 	/* SMC with an immediate */
 	memset(x, 0, sizeof(x));
 	x[0] = PSCI_0_2_FN64_CPU_ON;
 	x[1] = mpidr;
 	x[2] = pa;
-	x[3] = pa + STUB_DATA_OFFSET;
+	x[3] = stub_data(pa);
 	EXPECT_FAULT(__adv_call(ADV_SMC, 1, ADV_CPU_ANY, x), ADV_OK);
 	EXPECT_EQ((s64)x[0], SMCCC_RET_NOT_SUPPORTED);
 	/* HVC is EL2's own. */
 	EXPECT_EQ(adv_hvc_status(ADV_CPU_ANY, PSCI_0_2_FN64_CPU_ON, mpidr, pa,
-				 pa + STUB_DATA_OFFSET), SMCCC_RET_NOT_SUPPORTED);
+				 stub_data(pa)), SMCCC_RET_NOT_SUPPORTED);
 
 	usleep(100000);
-	EXPECT_EQ(affinity_info(self->cpu), PSCI_0_2_AFFINITY_LEVEL_OFF);
-	EXPECT_EQ(stub_field(pa, offsetof(struct pkvm_stub, done)), 0);
-	EXPECT_EQ(adv_page_free(pa), 0);
+	EXPECT_EQ(cpu_affinity_info(self->cpu), PSCI_0_2_AFFINITY_LEVEL_OFF);
+	stub_read(pa, &stub);
+	EXPECT_EQ(stub.done, 0);
+	stub_free(pa);
 	EXPECT_EQ(cpu_set_online(self->cpu, true), 0);
 }
 
@@ -624,7 +449,7 @@ TEST_F(host, hibernation_is_refused)
 
 	EXPECT_EQ(write_file("/sys/power/state", "disk"), EBUSY);
 	for (cpu = 0; cpu < adv_info()->nr_cpus; cpu++)
-		EXPECT_EQ(affinity_info(cpu), PSCI_0_2_AFFINITY_LEVEL_ON);
+		EXPECT_EQ(cpu_affinity_info(cpu), PSCI_0_2_AFFINITY_LEVEL_ON);
 }
 
 /* A new kernel would not get EL2, which it counts on. */

@@ -11,7 +11,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include <linux/bitfield.h>
@@ -43,113 +42,6 @@
 #define FAULT_VALUE	0xf00df00df00df00dul
 #define GARBAGE		0xa5
 
-/* Registers that have no canary while the timer is used, or without pointer authentication */
-#define G_ALWAYS	BIT(0)
-#define G_TIMER		BIT(1)
-#define G_PTRAUTH	BIT(2)
-
-/*
- * System registers, and the bits of them that can be anything for a moment:
- * no exception is taken, EL0 not entered, nothing translated by TTBR1_EL1.
- * Which of these bits a CPU implements is found out by reading back.
- */
-#define ACCESSORS(reg)					\
-static u64 read_##reg(void)				\
-{							\
-	return read_sysreg_s(SYS_##reg);		\
-}							\
-							\
-static void write_##reg(u64 val)			\
-{							\
-	write_sysreg_s(val, SYS_##reg);			\
-}
-
-ACCESSORS(TPIDR_EL0)
-ACCESSORS(TPIDRRO_EL0)
-ACCESSORS(TPIDR_EL1)
-ACCESSORS(CONTEXTIDR_EL1)
-ACCESSORS(ELR_EL1)
-ACCESSORS(SPSR_EL1)
-ACCESSORS(ESR_EL1)
-ACCESSORS(FAR_EL1)
-ACCESSORS(PAR_EL1)
-ACCESSORS(AFSR0_EL1)
-ACCESSORS(AFSR1_EL1)
-ACCESSORS(VBAR_EL1)
-ACCESSORS(TTBR0_EL1)
-ACCESSORS(TTBR1_EL1)
-ACCESSORS(TCR_EL1)
-ACCESSORS(MAIR_EL1)
-ACCESSORS(AMAIR_EL1)
-ACCESSORS(CNTKCTL_EL1)
-ACCESSORS(CNTV_CVAL_EL0)
-ACCESSORS(CNTP_CVAL_EL0)
-ACCESSORS(APIAKEYLO_EL1)
-ACCESSORS(APIAKEYHI_EL1)
-ACCESSORS(APIBKEYLO_EL1)
-ACCESSORS(APIBKEYHI_EL1)
-ACCESSORS(APDAKEYLO_EL1)
-ACCESSORS(APDAKEYHI_EL1)
-ACCESSORS(APDBKEYLO_EL1)
-ACCESSORS(APDBKEYHI_EL1)
-ACCESSORS(APGAKEYLO_EL1)
-ACCESSORS(APGAKEYHI_EL1)
-
-/* A register has to have this many bits for its value to be looked for. */
-#define MIN_CANARY_BITS	32
-
-#define SYSREG(reg, _mask, _group)					\
-{									\
-	.name	= #reg,							\
-	.read	= read_##reg,						\
-	.write	= write_##reg,						\
-	.mask	= _mask,						\
-	.wide	= __builtin_popcountl(_mask) >= MIN_CANARY_BITS,	\
-	.group	= _group,						\
-}
-
-static const struct {
-	const char *name;
-	u64 (*read)(void);
-	void (*write)(u64 val);
-	u64 mask;
-	bool wide;
-	u64 group;
-} sysregs[] = {
-	SYSREG(TPIDR_EL0, ~0ul, G_ALWAYS),
-	SYSREG(TPIDRRO_EL0, ~0ul, G_ALWAYS),
-	SYSREG(TPIDR_EL1, ~0ul, G_ALWAYS),
-	SYSREG(CONTEXTIDR_EL1, GENMASK(31, 0), G_ALWAYS),
-	SYSREG(ELR_EL1, ~0ul, G_ALWAYS),
-	SYSREG(SPSR_EL1, GENMASK(31, 0), G_ALWAYS),
-	SYSREG(ESR_EL1, GENMASK(31, 0), G_ALWAYS),
-	SYSREG(FAR_EL1, ~0ul, G_ALWAYS),
-	SYSREG(PAR_EL1, ~0ul, G_ALWAYS),
-	SYSREG(AFSR0_EL1, ~0ul, G_ALWAYS),
-	SYSREG(AFSR1_EL1, ~0ul, G_ALWAYS),
-	SYSREG(VBAR_EL1, GENMASK(63, 11), G_ALWAYS),
-	SYSREG(TTBR0_EL1, GENMASK(55, 48), G_ALWAYS),
-	SYSREG(TTBR1_EL1, GENMASK(55, 12), G_ALWAYS),
-	SYSREG(TCR_EL1, GENMASK(29, 24), G_ALWAYS),
-	SYSREG(MAIR_EL1, GENMASK(63, 48), G_ALWAYS),
-	SYSREG(AMAIR_EL1, ~0ul, G_ALWAYS),
-	SYSREG(CNTKCTL_EL1, 0x303ul, G_ALWAYS),
-	SYSREG(CNTV_CVAL_EL0, ~0ul, G_TIMER),
-	SYSREG(CNTP_CVAL_EL0, ~0ul, G_TIMER),
-	SYSREG(APIAKEYLO_EL1, ~0ul, G_PTRAUTH),
-	SYSREG(APIAKEYHI_EL1, ~0ul, G_PTRAUTH),
-	SYSREG(APIBKEYLO_EL1, ~0ul, G_PTRAUTH),
-	SYSREG(APIBKEYHI_EL1, ~0ul, G_PTRAUTH),
-	SYSREG(APDAKEYLO_EL1, ~0ul, G_PTRAUTH),
-	SYSREG(APDAKEYHI_EL1, ~0ul, G_PTRAUTH),
-	SYSREG(APDBKEYLO_EL1, ~0ul, G_PTRAUTH),
-	SYSREG(APDBKEYHI_EL1, ~0ul, G_PTRAUTH),
-	SYSREG(APGAKEYLO_EL1, ~0ul, G_PTRAUTH),
-	SYSREG(APGAKEYHI_EL1, ~0ul, G_PTRAUTH),
-};
-
-#define NR_SYSREGS	ARRAY_SIZE(sysregs)
-
 enum canary_exit {
 	EXIT_MMIO_READ,
 	EXIT_MMIO_WRITE,
@@ -169,14 +61,7 @@ enum canary_exit {
 
 /* What a vCPU's guest code works on, in guest memory */
 struct guest_cpu {
-	struct canary_window	window;
-	struct canary_regs	regs;		/* canaries */
-	u64			sp[2];
-	u64			sys[NR_SYSREGS];
-	u64			sys_load[NR_SYSREGS];
-	u64			sys_got[NR_SYSREGS];
-	u64			sys_saved[NR_SYSREGS];
-	u64			groups;
+	struct canary_cpu	canary;
 	u64			protected;
 	u64			nr_vcpus;
 	u64			untouched;	/* pages, filled with FAULT_VALUE */
@@ -186,27 +71,6 @@ struct guest_cpu {
 };
 
 /* Guest side */
-
-static void sysregs_read(u64 *vals, u64 groups)
-{
-	int i;
-
-	for (i = 0; i < NR_SYSREGS; i++) {
-		if (groups & sysregs[i].group)
-			vals[i] = sysregs[i].read();
-	}
-}
-
-static void sysregs_write(const u64 *vals, u64 groups)
-{
-	int i;
-
-	for (i = 0; i < NR_SYSREGS; i++) {
-		if (groups & sysregs[i].group)
-			sysregs[i].write(vals[i]);
-	}
-	isb();
-}
 
 static void arm_timer(void)
 {
@@ -303,58 +167,21 @@ static void (* const windows[])(struct canary_window *w) = {
 	[EXIT_SPIN]		= canary_spin,
 };
 
-#define ASSERT_KEPT(exit, name, nr, got, want)					\
-	__GUEST_ASSERT((got) == (want), "Exit %u: %s%u is 0x%lx, was 0x%lx",	\
-		       exit, name, nr, (u64)(got), (u64)(want))
-
 static void guest_exit(struct guest_cpu *cpu, enum canary_exit exit, bool on_sp_el0)
 {
-	struct canary_regs *load = &cpu->window.load, *got = &cpu->window.got;
 	bool uses_timer = exit == EXIT_WFI || exit == EXIT_CPU_SUSPEND;
-	u64 groups = uses_timer ? cpu->groups & ~G_TIMER : cpu->groups;
+	struct canary_cpu *canary = &cpu->canary;
+	u64 groups = uses_timer ? canary->groups & ~CANARY_G_TIMER : canary->groups;
 	u64 changed;
-	int i;
 
-	*load = cpu->regs;
-	load->sp = cpu->sp[on_sp_el0];
-	load->x[9] = exit;
-	load->x[10] = LOOK_GPA;
-	cpu->window.on_sp_el0 = on_sp_el0;
+	canary_load(canary, on_sp_el0);
+	canary->window.load.x[9] = exit;
+	canary->window.load.x[10] = LOOK_GPA;
+	changed = prepare_exit(cpu, exit, canary->window.load.x);
+	canary_run(canary, windows[exit], groups);
+	canary_check(canary, groups, changed, exit);
 
-	sysregs_read(cpu->sys_saved, groups);
-	for (i = 0; i < NR_SYSREGS; i++) {
-		cpu->sys_load[i] = cpu->sys[i];
-		if (!sysregs[i].wide)
-			cpu->sys_load[i] |= cpu->sys_saved[i] & ~sysregs[i].mask;
-	}
-	changed = prepare_exit(cpu, exit, load->x);
-	sysregs_write(cpu->sys_load, groups);
-	sysregs_read(cpu->sys_load, groups);
-
-	windows[exit](&cpu->window);
-
-	sysregs_read(cpu->sys_got, groups);
-	sysregs_write(cpu->sys_saved, groups);
-
-	for (i = 0; i < ARRAY_SIZE(got->x); i++) {
-		if (!(changed & BIT(i)))
-			ASSERT_KEPT(exit, "x", i, got->x[i], load->x[i]);
-	}
-	for (i = 0; i < ARRAY_SIZE(got->v); i++) {
-		ASSERT_KEPT(exit, "low half of v", i, got->v[i][0], load->v[i][0]);
-		ASSERT_KEPT(exit, "high half of v", i, got->v[i][1], load->v[i][1]);
-	}
-	ASSERT_KEPT(exit, "SP_EL", on_sp_el0, got->sp, load->sp);
-	ASSERT_KEPT(exit, "NZCV", 0, got->nzcv, load->nzcv);
-	ASSERT_KEPT(exit, "FPCR", 0, got->fpcr, load->fpcr);
-	ASSERT_KEPT(exit, "FPSR", 0, got->fpsr, load->fpsr);
-	for (i = 0; i < NR_SYSREGS; i++) {
-		if (groups & sysregs[i].group)
-			ASSERT_KEPT(exit, sysregs[i].name, 0,
-				    cpu->sys_got[i], cpu->sys_load[i]);
-	}
-
-	check_exit(exit, got->x);
+	check_exit(exit, canary->window.got.x);
 	timer_set_ctl(VIRTUAL, 0);
 }
 
@@ -398,14 +225,6 @@ static void guest_spin(struct guest_cpu *cpu)
 }
 
 /* VMM side */
-
-struct canary {
-	char name[20];
-	u64 val;
-	bool found;
-};
-
-#define MAX_CANARIES	(31 + 2 + 64 + NR_SYSREGS)
 
 /* Where the VMM looks */
 enum {
@@ -496,60 +315,14 @@ FIXTURE_TEARDOWN(pkvm_cpu_state)
 	teardown(&self->vm);
 }
 
-static u64 random_word(void)
-{
-	u64 val;
-
-	TEST_ASSERT_EQ(getrandom(&val, sizeof(val), 0), sizeof(val));
-	return val;
-}
-
-static void add_canary(struct vmm_vcpu *v, const char *name, int nr, u64 val)
-{
-	struct canary canary = { .val = val };
-	int i;
-
-	if (nr >= 0)
-		snprintf(canary.name, sizeof(canary.name), "%s%d", name, nr);
-	else
-		snprintf(canary.name, sizeof(canary.name), "%s", name);
-
-	TEST_ASSERT(v->nr_canaries < MAX_CANARIES, "Too many canaries");
-	for (i = 0; i < NR_PLACES; i++)
-		v->canaries[i][v->nr_canaries] = canary;
-	v->nr_canaries++;
-}
-
-static void create_canaries(struct vmm_vcpu *v, struct guest_cpu *guest)
+/* x9 and x10 are for the VMM to see, on every exit. */
+static void list_canaries(struct vmm_vcpu *v)
 {
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(guest->regs.x); i++) {
-		guest->regs.x[i] = random_word();
-		/* These two are for the VMM to see, on every exit. */
-		if (i != 9 && i != 10)
-			add_canary(v, "x", i, guest->regs.x[i]);
-	}
-	for (i = 0; i < ARRAY_SIZE(guest->regs.v); i++) {
-		guest->regs.v[i][0] = random_word();
-		guest->regs.v[i][1] = random_word();
-		add_canary(v, "v", i, guest->regs.v[i][0]);
-		add_canary(v, "v", i, guest->regs.v[i][1]);
-	}
-	for (i = 0; i < ARRAY_SIZE(guest->sp); i++) {
-		guest->sp[i] = random_word();
-		add_canary(v, "SP_EL", i, guest->sp[i]);
-	}
-	for (i = 0; i < NR_SYSREGS; i++) {
-		guest->sys[i] = random_word() & sysregs[i].mask;
-		if ((guest->groups & sysregs[i].group) && sysregs[i].wide)
-			add_canary(v, sysregs[i].name, -1, guest->sys[i]);
-	}
-
-	guest->regs.nzcv = random_word() & GENMASK(31, 28);
-	/* Rounding, flush to zero, default NaN; the sticky flags of exceptions */
-	guest->regs.fpcr = random_word() & GENMASK(25, 22);
-	guest->regs.fpsr = random_word() & (BIT(27) | GENMASK(4, 0));
+	v->nr_canaries = canary_list(&v->guest->canary, BIT(9) | BIT(10), v->canaries[0]);
+	for (i = 1; i < NR_PLACES; i++)
+		memcpy(v->canaries[i], v->canaries[0], sizeof(v->canaries[0]));
 }
 
 static void look_for_canaries(struct vmm_vcpu *v, int place, const void *buf, size_t size)
@@ -754,6 +527,7 @@ static void create_vm(struct canary_vm *cvm, bool protected, int nr_vcpus,
 	struct vm_shape shape = protected ? VM_SHAPE_PROTECTED : VM_SHAPE_DEFAULT;
 	struct kvm_vcpu_init init;
 	struct kvm_vm *vm;
+	u64 groups;
 	gva_t gva;
 	int i, j;
 
@@ -783,10 +557,11 @@ static void create_vm(struct canary_vm *cvm, bool protected, int nr_vcpus,
 		guest->protected = protected;
 		guest->nr_vcpus = nr_vcpus;
 		guest->page_size = vm->page_size;
-		guest->groups = G_ALWAYS | G_TIMER;
+		groups = CANARY_G_ALWAYS | CANARY_G_TIMER;
 		if (init.features[0] & BIT(KVM_ARM_VCPU_PTRAUTH_ADDRESS))
-			guest->groups |= G_PTRAUTH;
-		create_canaries(v, guest);
+			groups |= CANARY_G_PTRAUTH;
+		canary_create(&guest->canary, groups);
+		list_canaries(v);
 		vcpu_args_set(v->vcpu, 1, gva);
 
 		gva = vm_alloc_page(vm);
@@ -843,15 +618,11 @@ static void expect_none_found(struct __test_metadata *_metadata, struct vmm_vcpu
 static void expect_all_found(struct __test_metadata *_metadata, struct vmm_vcpu *v)
 {
 	struct canary *canary;
-	int i, j;
+	int i;
 
 	for (i = 0; i < v->nr_canaries; i++) {
 		canary = &v->canaries[IN_ONE_REG][i];
-		for (j = 0; j < NR_SYSREGS; j++) {
-			if (!strcmp(sysregs[j].name, canary->name))
-				break;
-		}
-		if (j < NR_SYSREGS && v->guest->sys_load[j] != canary->val)
+		if (!canary_is_held(&v->guest->canary, canary))
 			continue;
 		EXPECT_TRUE(canary->found)
 			TH_LOG("%s not found", canary->name);
@@ -993,17 +764,5 @@ TEST_F(pkvm_cpu_state, registers_are_kept_when_more_vcpus_than_cpus_run)
 			expect_none_found(_metadata, &self->vm.vcpus[i]);
 	}
 }
-
-kvm_static_assert(offsetof(struct canary_regs, x) == CANARY_X);
-kvm_static_assert(offsetof(struct canary_regs, sp) == CANARY_SP);
-kvm_static_assert(offsetof(struct canary_regs, nzcv) == CANARY_NZCV);
-kvm_static_assert(offsetof(struct canary_regs, fpcr) == CANARY_FPCR);
-kvm_static_assert(offsetof(struct canary_regs, fpsr) == CANARY_FPSR);
-kvm_static_assert(offsetof(struct canary_regs, v) == CANARY_V);
-kvm_static_assert(sizeof(struct canary_regs) == CANARY_REGS_SIZE);
-kvm_static_assert(offsetof(struct canary_window, load) == CANARY_LOAD);
-kvm_static_assert(offsetof(struct canary_window, got) == CANARY_GOT);
-kvm_static_assert(offsetof(struct canary_window, saved_sp) == CANARY_SAVED_SP);
-kvm_static_assert(offsetof(struct canary_window, on_sp_el0) == CANARY_ON_SP_EL0);
 
 TEST_HARNESS_MAIN

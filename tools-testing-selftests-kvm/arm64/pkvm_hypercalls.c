@@ -782,6 +782,24 @@ TEST_F(hypercalls, guest_with_a_gicv5_is_none)
 	el2_vm_destroy(&vm);
 }
 
+/* Whoever else they belong to, EL2 has no place for their values. */
+TEST_F(hypercalls, debug_registers_of_nobody_stay_the_hosts)
+{
+	static const u64 owners[] = { 3, 4, 0x7fffffff, 0xffffffff };
+	struct el2_vm vm;
+	u64 i;
+
+	el2_vm_create(&vm, self->np_vcpu);
+	load(&vm, 0);
+	for (i = 0; i < ARRAY_SIZE(owners); i++) {
+		adv_field_write(&vm.vcpu[0], "debug_owner", owners[i]);
+		/* It has no memory, and comes back with a fault or an interrupt. */
+		EXPECT_GE(hvc(__kvm_vcpu_run, vm.vcpu[0].va), 0) TH_LOG("owner 0x%lx", owners[i]);
+	}
+	put();
+	el2_vm_destroy(&vm);
+}
+
 TEST_F(hypercalls, live_vm_keeps_its_memory_and_a_dying_one_does_not_run)
 {
 	struct el2_vm vm;
@@ -1095,6 +1113,58 @@ TEST_F(hypercalls, page_lent_twice_is_the_hosts_when_both_gave_it_back)
 	EXPECT_EQ(adv_page_free(page), 0);
 }
 
+/* Neither an error of the page tables nor one of EL2's */
+TEST_F(hypercalls, range_that_a_guest_cannot_have_is_refused)
+{
+	static const u64 gfns[] = { BIT_ULL(40), BIT_ULL(45), GENMASK_ULL(51, 9) };
+	static const u64 sizes[] = { 1, 512 };
+	struct el2_vm vm;
+	u64 i, j;
+
+	el2_vm_create(&vm, self->np_vcpu);
+	load(&vm, 0);
+
+	for (i = 0; i < ARRAY_SIZE(gfns); i++) {
+		for (j = 0; j < ARRAY_SIZE(sizes); j++) {
+			EXPECT_EQ(hvc(__pkvm_host_test_clear_young_guest, vm.handle, gfns[i],
+				      sizes[j], 1), -ERANGE) TH_LOG("gfn 0x%lx", gfns[i]);
+			EXPECT_EQ(hvc(__pkvm_host_wrprotect_guest, vm.handle, gfns[i], sizes[j]),
+				  -ERANGE) TH_LOG("gfn 0x%lx", gfns[i]);
+			EXPECT_EQ(hvc(__pkvm_host_unshare_guest, vm.handle, gfns[i], sizes[j]),
+				  -ERANGE) TH_LOG("gfn 0x%lx", gfns[i]);
+		}
+		EXPECT_EQ(hvc(__pkvm_host_relax_perms_guest, gfns[i], PROT_RWX), -ERANGE)
+			TH_LOG("gfn 0x%lx", gfns[i]);
+		EXPECT_EQ(hvc(__pkvm_host_mkyoung_guest, gfns[i]), -ERANGE)
+			TH_LOG("gfn 0x%lx", gfns[i]);
+	}
+
+	put();
+	el2_vm_destroy(&vm);
+}
+
+TEST_F(hypercalls, block_is_asked_about_by_the_page)
+{
+	u64 block = adv_page_alloc(order_of(SZ_2M), NULL), gfn = SZ_2M / page_size();
+	struct el2_vm vm;
+
+	ASSERT_EQ(page_size(), SZ_4K);
+	el2_vm_create(&vm, self->np_vcpu);
+	el2_vcpu_top_up(&vm, 0);
+	load(&vm, 0);
+	ASSERT_EQ(hvc(__pkvm_host_share_guest, pfn(block), gfn, 512, PROT_RWX), 0);
+
+	EXPECT_EQ(hvc(__pkvm_host_test_clear_young_guest, vm.handle, gfn + 1, 1, 1), 1);
+	EXPECT_EQ(hvc(__pkvm_host_test_clear_young_guest, vm.handle, gfn, 512, 0), 0);
+	EXPECT_EQ(hvc(__pkvm_host_wrprotect_guest, vm.handle, gfn + 1, 1), 0);
+	EXPECT_EQ(hvc(__pkvm_host_unshare_guest, vm.handle, gfn + 1, 1), -E2BIG);
+
+	EXPECT_EQ(hvc(__pkvm_host_unshare_guest, vm.handle, gfn, 512), 0);
+	put();
+	el2_vm_destroy(&vm);
+	EXPECT_EQ(adv_page_free(block), 0);
+}
+
 /* -- memory that EL2 shares ------------------------------------------------------------------- */
 
 TEST_F(hypercalls, host_lends_el2_its_own_memory_only)
@@ -1236,6 +1306,74 @@ TEST_F(hypercalls, trace_buffer_fits_its_description)
 	EXPECT_EQ(adv_page_free(page), 0);
 	EXPECT_EQ(adv_page_free(backing), 0);
 	EXPECT_EQ(adv_page_free(lent), 0);
+}
+
+/* More than EL2 counts */
+#define MAX_PINS		65535
+/* At EL2, of each page of the buffer: struct simple_buffer_page */
+#define TRACE_BPAGE_SIZE	40
+
+/* Two blocks of the largest size, side by side */
+static u64 new_blocks(u64 size)
+{
+	u64 blocks[32], first = 0;
+	int i, j, n = 0;
+
+	while (!first && n < ARRAY_SIZE(blocks)) {
+		blocks[n] = adv_page_alloc(order_of(size), NULL);
+		for (i = 0; i < n; i++) {
+			if (blocks[i] + size == blocks[n] || blocks[n] + size == blocks[i])
+				first = min(blocks[i], blocks[n]);
+		}
+		n++;
+	}
+	TEST_ASSERT(first, "Memory is too fragmented");
+	for (j = 0; j < n; j++) {
+		if (blocks[j] != first && blocks[j] != first + size)
+			TEST_ASSERT_EQ(adv_page_free(blocks[j]), 0);
+	}
+
+	return first;
+}
+
+TEST_F_TIMEOUT(hypercalls, page_is_pinned_as_often_as_el2_can_count, 120)
+{
+	u64 nr = MAX_PINS + 1, mask = page_size() - 1, i;
+	u64 size = (sizeof(struct trace_desc) + nr * sizeof(u64) + mask) & ~mask;
+	u64 lent = new_page(), meta = new_page();
+	u64 pages = adv_page_alloc(order_of(size), NULL), backing = new_blocks(SZ_2M);
+	struct trace_desc *desc = calloc(1, size);
+	u64 *page_va = (void *)desc + offsetof(struct trace_desc, page_va);
+
+	*desc = (struct trace_desc) {
+		.backing_start	= linear(backing),
+		.backing_size	= (nr * TRACE_BPAGE_SIZE + mask) & ~mask,
+		.nr_cpus	= 1,
+		.meta_va	= linear(meta),
+	};
+	for (i = 0; i < nr; i++)
+		page_va[i] = linear(lent);
+	ASSERT_EQ(hvc(__pkvm_host_share_hyp, pfn(lent)), 0);
+	ASSERT_EQ(hvc(__pkvm_host_share_hyp, pfn(meta)), 0);
+
+	/* All that is wrong with the second buffer is that it has a page more. */
+	desc->nr_page_va = nr - 1;
+	ASSERT_EQ(adv_write(pages, ADV_NORMAL, desc, size), 0);
+	EXPECT_EQ(hvc(__tracing_load, linear(pages), size), 0);
+	hvc(__tracing_unload);
+	desc->nr_page_va = nr;
+	ASSERT_EQ(adv_write(pages, ADV_NORMAL, desc, size), 0);
+	EXPECT_EQ(hvc(__tracing_load, linear(pages), size), -EINVAL);
+
+	/* As often as it was pinned, it was let go. */
+	EXPECT_EQ(hvc(__pkvm_host_unshare_hyp, pfn(lent)), 0);
+	EXPECT_EQ(hvc(__pkvm_host_unshare_hyp, pfn(meta)), 0);
+	EXPECT_EQ(adv_page_free(lent), 0);
+	EXPECT_EQ(adv_page_free(meta), 0);
+	EXPECT_EQ(adv_page_free(pages), 0);
+	EXPECT_EQ(adv_page_free(backing), 0);
+	EXPECT_EQ(adv_page_free(backing + SZ_2M), 0);
+	free(desc);
 }
 
 int main(int argc, char **argv)

@@ -4,9 +4,13 @@
  * guest and kept by EL2: PSCI 1.1, a vCPU runs from where, and with what, the
  * guest turned it on, and only one of several CPU_ONs succeeds.  The VMM
  * schedules, and is told of the end.
+ *
+ * PKVM_PSCI_STARTS=n in the environment: that many starts in each of the races,
+ * however long it takes.
  */
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include <linux/psci.h>
@@ -24,16 +28,22 @@
 #define MAX_VCPUS	8
 #define NR_RACERS	4
 
-/* Rounds of a race, or seconds on a machine that is too slow for all of them */
-#define MAX_ROUNDS	4000
-#define MIN_ROUNDS	20
-#define MAX_SECONDS	8
+/* Starts in a race, or seconds on a machine that is too slow for all of them */
+#define MAX_STARTS	4000
+#define MIN_STARTS	20
+#define MAX_SECONDS	6
+/* With PKVM_PSCI_STARTS */
+#define RACE_TIMEOUT	7200
 
 /* Not in any IPA space, whatever the machine */
 #define BAD_IPA		BIT(60)
 
 /* StateType of CPU_SUSPEND's power_state */
 #define POWER_DOWN	BIT(30)
+
+/* A vCPU that is alone at affinity level 1 */
+#define AFF1_VCPU	16
+#define AFF1_MPIDR	0x100ul
 
 #define VTIMER_INTID	27
 #define YIELD_GPA	0x10000000ul
@@ -52,11 +62,6 @@ do {					\
 		guest_yield();		\
 } while (0)
 
-static bool time_is_up(u64 start)
-{
-	return timer_get_cntct(VIRTUAL) - start > MAX_SECONDS * (u64)timer_get_cntfrq();
-}
-
 #define guest_call(fn, ...) __guest_call(fn, ##__VA_ARGS__, 0, 0, 0)
 #define __guest_call(fn, a, b, c, ...) ((s64)pkvm_hvc(fn, a, b, c))
 
@@ -68,9 +73,20 @@ static void wait_until_off(u64 vcpu_id)
 
 /* Written by the host, before the guest runs */
 static struct {
-	struct pkvm_start starts[MAX_VCPUS][MAX_VCPUS];	/* [target][caller] */
+	/* [target][caller], two of each, to tell one start from the one before */
+	struct pkvm_start starts[MAX_VCPUS][MAX_VCPUS][2];
 	u64 nr_vcpus;
+	u64 max_starts;
+	u64 max_seconds;	/* 0: as long as it takes */
 } shared;
+
+static bool is_over(u64 nr_starts, u64 start_time)
+{
+	u64 ticks = timer_get_cntct(VIRTUAL) - start_time;
+
+	return nr_starts >= shared.max_starts ||
+	       (shared.max_seconds && ticks > shared.max_seconds * timer_get_cntfrq());
+}
 
 static void guest_version(void)
 {
@@ -115,7 +131,7 @@ static void guest_bad_cpu_on(void)
 		2, 3, 0x10, 0x100, 0x10001, BIT(24) | 1, BIT(31) | 1, BIT_ULL(32) | 1,
 		BIT_ULL(63) | 1, ~0ul,
 	};
-	struct pkvm_start *start = &shared.starts[1][0];
+	struct pkvm_start *start = shared.starts[1][0];
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(bad_mpidrs); i++) {
@@ -140,9 +156,10 @@ static void guest_bad_cpu_on(void)
 
 static u64 nr_starts, go_on;
 
-static void guest_second(u64 started_by)
+static void guest_second(u64 started_by, u64 nr)
 {
 	GUEST_ASSERT_EQ(started_by, 0);
+	GUEST_ASSERT_EQ(nr, 0);
 	GUEST_ASSERT_EQ(guest_get_vcpuid(), 1);
 
 	WRITE_ONCE(nr_starts, nr_starts + 1);
@@ -154,7 +171,7 @@ static void guest_second(u64 started_by)
 /* The VMM does not run vCPU 1 before the first GUEST_SYNC(). */
 static void guest_states(void)
 {
-	struct pkvm_start *start = &shared.starts[1][0];
+	struct pkvm_start *start = shared.starts[1][0];
 	int i;
 
 	GUEST_ASSERT_EQ(psci_affinity_info(1, 0), PSCI_0_2_AFFINITY_LEVEL_OFF);
@@ -185,6 +202,85 @@ static void guest_states(void)
 	}
 	wait_until(READ_ONCE(nr_starts) == i);
 	GUEST_DONE();
+}
+
+/*
+ * vCPU 0 is on, 1 is off, and the one of Aff1 = 1 is turned on and off.  Is its
+ * state what @state says, where nothing else counts?
+ */
+static void guest_check_affinities(s64 state)
+{
+	static const u32 fns[] = { PSCI_0_2_FN_AFFINITY_INFO, PSCI_0_2_FN64_AFFINITY_INFO };
+	static const u64 on[][2] = {
+		{ 0, 0 }, { 0, 1 }, { 0xff, 1 }, { 0, 2 }, { 0xffff, 2 }, { 0, 3 },
+		{ 0xffffff, 3 },
+		/* All but 32 bits of the level are ignored. */
+		{ 0, BIT_ULL(32) }, { 0, BIT_ULL(63) | 2 },
+	};
+	static const u64 subject[][2] = {
+		{ AFF1_MPIDR, 0 }, { AFF1_MPIDR, 1 }, { AFF1_MPIDR | 0xff, 1 },
+	};
+	static const u64 none[][2] = {
+		/* Nobody */
+		{ 2, 0 }, { 0xff, 0 }, { AFF1_MPIDR | 1, 0 }, { 0x200, 0 }, { 0x200, 1 },
+		{ 0xff00, 1 }, { 0x10000, 0 }, { 0x10000, 1 }, { 0x10000, 2 }, { 0xff0000, 2 },
+		/* No level */
+		{ 0, 4 }, { 0, 5 }, { 0, 0xff }, { 0, BIT(31) }, { 0, UINT_MAX },
+		{ AFF1_MPIDR, BIT_ULL(32) | 4 },
+		/* No MPIDR */
+		{ BIT(24), 0 }, { BIT(30), 0 }, { BIT(31), 0 }, { BIT(31), 3 }, { UINT_MAX, 3 },
+	};
+	int i, j;
+
+	for (j = 0; j < ARRAY_SIZE(fns); j++) {
+		for (i = 0; i < ARRAY_SIZE(on); i++)
+			GUEST_ASSERT_EQ(guest_call(fns[j], on[i][0], on[i][1]),
+					PSCI_0_2_AFFINITY_LEVEL_ON);
+		for (i = 0; i < ARRAY_SIZE(subject); i++)
+			GUEST_ASSERT_EQ(guest_call(fns[j], subject[i][0], subject[i][1]), state);
+		for (i = 0; i < ARRAY_SIZE(none); i++)
+			GUEST_ASSERT_EQ(guest_call(fns[j], none[i][0], none[i][1]),
+					PSCI_RET_INVALID_PARAMS);
+	}
+
+	/* Aff3 is above the 32 bits that one of them looks at. */
+	GUEST_ASSERT_EQ(guest_call(PSCI_0_2_FN64_AFFINITY_INFO, BIT_ULL(32), 3),
+			PSCI_RET_INVALID_PARAMS);
+	GUEST_ASSERT_EQ(guest_call(PSCI_0_2_FN64_AFFINITY_INFO, BIT_ULL(63), 0),
+			PSCI_RET_INVALID_PARAMS);
+	GUEST_ASSERT_EQ(guest_call(PSCI_0_2_FN_AFFINITY_INFO, BIT_ULL(32) | AFF1_MPIDR, 0), state);
+	GUEST_ASSERT_EQ(guest_call(PSCI_0_2_FN_AFFINITY_INFO, BIT_ULL(63), 3),
+			PSCI_0_2_AFFINITY_LEVEL_ON);
+	GUEST_ASSERT_EQ(guest_call(PSCI_0_2_FN64_AFFINITY_INFO, 1, 0),
+			PSCI_0_2_AFFINITY_LEVEL_OFF);
+}
+
+/* The VMM does not run the other vCPU before the first GUEST_SYNC(). */
+static void guest_affinities(void)
+{
+	struct pkvm_start *start = shared.starts[1][0];
+	int i;
+
+	guest_check_affinities(PSCI_0_2_AFFINITY_LEVEL_OFF);
+	GUEST_ASSERT_EQ(psci_cpu_on(AFF1_MPIDR, start->entry, start->context), PSCI_RET_SUCCESS);
+	for (i = 0; i < 10; i++)
+		guest_check_affinities(PSCI_0_2_AFFINITY_LEVEL_ON_PENDING);
+	GUEST_SYNC(0);
+
+	wait_until(READ_ONCE(nr_starts) == 1);
+	guest_check_affinities(PSCI_0_2_AFFINITY_LEVEL_ON);
+	WRITE_ONCE(go_on, 1);
+	wait_until_off(AFF1_VCPU);
+	guest_check_affinities(PSCI_0_2_AFFINITY_LEVEL_OFF);
+	GUEST_DONE();
+}
+
+static void guest_aff1(void)
+{
+	WRITE_ONCE(nr_starts, 1);
+	wait_until(READ_ONCE(go_on));
+	psci_cpu_off();
+	GUEST_FAIL("CPU_OFF returned");
 }
 
 static void guest_suspend(void)
@@ -259,7 +355,7 @@ static struct {
 
 static void race_turn_on(u64 me, u64 target)
 {
-	struct pkvm_start *start = &shared.starts[target][me];
+	struct pkvm_start *start = shared.starts[target][me];
 	s64 ret;
 
 	ret = psci_cpu_on(vcpu_id_to_mpidr(target), start->entry, start->context);
@@ -282,7 +378,7 @@ static void race_run(u64 me)
 	race_turn_on(me, target);
 }
 
-static void guest_racer(u64 started_by)
+static void guest_racer(u64 started_by, u64 nr)
 {
 	u64 me = guest_get_vcpuid(), round = READ_ONCE(race.round);
 
@@ -306,12 +402,12 @@ static void guest_races(void)
 
 	for (i = 1; i < shared.nr_vcpus; i++) {
 		WRITE_ONCE(race.started_by, ~0ul);
-		start = &shared.starts[i][0];
+		start = shared.starts[i][0];
 		GUEST_ASSERT_EQ(psci_cpu_on(vcpu_id_to_mpidr(i), start->entry, start->context), 0);
 		wait_until(READ_ONCE(race.started_by) == 0);
 	}
 
-	for (round = 0; round < MAX_ROUNDS && !time_is_up(start_time); round++) {
+	for (round = 0; !is_over(round, start_time); round++) {
 		target = 1 + round % nr_racers;
 		race.at_start = 0;
 		race.nr_done = 0;
@@ -357,7 +453,7 @@ static u64 chaos_random(u64 *state)
 static bool chaos_turn_on(u64 me, u64 target)
 {
 	u64 mpidr = vcpu_id_to_mpidr(target), successes = chaos.successes[target][me];
-	struct pkvm_start *start = &shared.starts[target][me];
+	struct pkvm_start *start = &shared.starts[target][me][successes % 2];
 	s64 state = psci_affinity_info(mpidr, 0);
 	u64 starts = __atomic_load_n(&chaos.starts[target][me], __ATOMIC_SEQ_CST);
 
@@ -393,12 +489,14 @@ static bool chaos_step(u64 me, u64 *random)
 	return false;
 }
 
-static void guest_chaotic(u64 started_by)
+static void guest_chaotic(u64 started_by, u64 nr)
 {
 	u64 me = guest_get_vcpuid(), starts = chaos.starts[me][started_by] + 1;
 	u64 random = (starts << 8 | me << 4 | started_by) * 0x9e3779b97f4a7c15ul | 1;
 	u64 steps = chaos_random(&random) % 8;
 
+	/* Entry point and context are those of the latest CPU_ON, not of one before. */
+	GUEST_ASSERT_EQ(nr, (starts - 1) % 2);
 	__atomic_fetch_add(&chaos.running, 1, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&chaos.starts[me][started_by], starts, __ATOMIC_SEQ_CST);
 
@@ -412,16 +510,19 @@ static void guest_chaotic(u64 started_by)
 
 static void guest_chaos(u64 seed)
 {
-	u64 target, caller, successes = 0, total = 0;
+	u64 target, caller, starts, total = 0;
 	u64 start_time = timer_get_cntct(VIRTUAL);
 
 	seed |= 1;
-	while (successes < MAX_ROUNDS && !time_is_up(start_time)) {
-		if (chaos_step(0, &seed))
-			successes++;
-		else
+	do {
+		if (!chaos_step(0, &seed))
 			guest_yield();
-	}
+		starts = 0;
+		for (target = 1; target < shared.nr_vcpus; target++) {
+			for (caller = 0; caller < shared.nr_vcpus; caller++)
+				starts += READ_ONCE(chaos.starts[target][caller]);
+		}
+	} while (!is_over(starts, start_time));
 	__atomic_store_n(&chaos.stopping, true, __ATOMIC_SEQ_CST);
 
 	/* Who was on the way to turn another one on does it, ... */
@@ -482,14 +583,21 @@ FIXTURE_TEARDOWN(pkvm_psci)
 	kvm_vm_free(self->vm.vm);
 }
 
+static u64 asked_for_starts(void)
+{
+	const char *starts = getenv("PKVM_PSCI_STARTS");
+
+	return starts ? atoi_positive("PKVM_PSCI_STARTS", starts) : 0;
+}
+
 /*
  * vCPU 0 runs @boot_code.  The others are off; started by vCPU n, they run
- * @guest_code with n as its argument.
+ * @guest_code with n, and which of the two starts it is, as its arguments.
  */
 static void create_vm(struct psci_vm *vm, int nr_vcpus, void *boot_code,
 		      void *guest_code)
 {
-	int target, caller, nr_starts = guest_code ? nr_vcpus * (nr_vcpus - 1) : 0;
+	int target, caller, i, nr_starts = guest_code ? 2 * nr_vcpus * (nr_vcpus - 1) : 0;
 
 	vm->nr_vcpus = nr_vcpus;
 	vm->vm = __vm_create_with_vcpus(VM_SHAPE_PROTECTED, nr_vcpus, 16 + 3 * nr_starts,
@@ -499,13 +607,16 @@ static void create_vm(struct psci_vm *vm, int nr_vcpus, void *boot_code,
 
 	memset(&shared, 0, sizeof(shared));
 	shared.nr_vcpus = nr_vcpus;
+	shared.max_starts = asked_for_starts() ?: MAX_STARTS;
+	shared.max_seconds = asked_for_starts() ? 0 : MAX_SECONDS;
 	for (target = 1; guest_code && target < nr_vcpus; target++) {
 		for (caller = 0; caller < nr_vcpus; caller++) {
 			if (caller == target)
 				continue;
-			shared.starts[target][caller] =
-				pkvm_vcpu_add_start(vm->vcpus[target], guest_code, 1,
-						    (u64)caller);
+			for (i = 0; i < 2; i++)
+				shared.starts[target][caller][i] =
+					pkvm_vcpu_add_start(vm->vcpus[target], guest_code, 2,
+							    (u64)caller, (u64)i);
 		}
 	}
 	sync_global_to_guest(vm->vm, shared);
@@ -634,6 +745,31 @@ TEST_F(pkvm_psci, vcpu_is_off_pending_and_on)
 	run_until(self->vm.vcpus[0], UCALL_DONE, &uc);
 	stop_threads(&self->vm, threads);
 	EXPECT_EQ(threads[1].err, 0);
+}
+
+TEST_F(pkvm_psci, affinity_info_knows_each_level)
+{
+	struct psci_vm *vm = &self->vm;
+	struct vcpu_thread threads[MAX_VCPUS];
+	struct ucall uc;
+
+	vm->nr_vcpus = 3;
+	vm->vm = __vm_create(VM_SHAPE_PROTECTED, AFF1_VCPU + 1, 32);
+	vm->vcpus[0] = vm_vcpu_add(vm->vm, 0, guest_affinities);
+	vm->vcpus[1] = vm_vcpu_add(vm->vm, 1, NULL);
+	vm->vcpus[2] = vm_vcpu_add(vm->vm, AFF1_VCPU, NULL);
+	kvm_arch_vm_finalize_vcpus(vm->vm);
+	virt_map(vm->vm, YIELD_GPA, YIELD_GPA, 1);
+	memset(&shared, 0, sizeof(shared));
+	shared.starts[1][0][0] = pkvm_vcpu_add_start(vm->vcpus[2], guest_aff1, 0);
+	sync_global_to_guest(vm->vm, shared);
+
+	run_until(vm->vcpus[0], UCALL_SYNC, &uc);
+	start_threads(vm, threads);
+	run_until(vm->vcpus[0], UCALL_DONE, &uc);
+	stop_threads(vm, threads);
+	EXPECT_EQ(threads[1].err, 0);
+	EXPECT_EQ(threads[2].err, 0);
 }
 
 TEST_F(pkvm_psci, vmm_cannot_start_a_vcpu_that_is_off)
@@ -776,18 +912,18 @@ static void run_races(struct __test_metadata *_metadata, struct psci_vm *vm)
 	start_threads(vm, threads);
 	run_until(vm->vcpus[0], UCALL_SYNC, &uc);
 	TH_LOG("%lu starts", uc.args[0]);
-	EXPECT_GE(uc.args[0], MIN_ROUNDS);
+	EXPECT_GE(uc.args[0], asked_for_starts() ?: MIN_STARTS);
 	run_until(vm->vcpus[0], UCALL_DONE, &uc);
 	stop_threads(vm, threads);
 }
 
-TEST_F(pkvm_psci, one_of_several_cpu_ons_succeeds)
+TEST_F_TIMEOUT(pkvm_psci, one_of_several_cpu_ons_succeeds, RACE_TIMEOUT)
 {
 	create_vm(&self->vm, NR_RACERS, guest_races, guest_racer);
 	run_races(_metadata, &self->vm);
 }
 
-TEST_F(pkvm_psci, every_successful_cpu_on_is_one_start)
+TEST_F_TIMEOUT(pkvm_psci, every_successful_cpu_on_is_one_start, RACE_TIMEOUT)
 {
 	create_vm(&self->vm, NR_RACERS, guest_chaos, guest_chaotic);
 	vcpu_args_set(self->vm.vcpus[0], 1, (u64)getpid() * 0x9e3779b97f4a7c15ul);

@@ -4,6 +4,8 @@
  * protected guest may do, harms neither the host kernel nor the guest, and has
  * the documented result.  Each test stands for a bug that there was.
  */
+#include <dirent.h>
+#include <fcntl.h>
 #include <linux/bitfield.h>
 #include <linux/futex.h>
 #include <linux/sizes.h>
@@ -382,6 +384,57 @@ TEST_F(pkvm_regressions, vm_claims_how_its_interrupt_lines_work)
 	kvm_vm_free(vm);
 }
 
+/* Virtual SErrors */
+
+static u64 nr_serrors;
+
+static void guest_serror_handler(struct ex_regs *regs)
+{
+	WRITE_ONCE(nr_serrors, nr_serrors + 1);
+}
+
+static void guest_serrors(void)
+{
+	/* Masked at first: it is the CPU that delivers it, not KVM. */
+	GUEST_SYNC1(nr_serrors);
+	local_serror_enable();
+	isb();
+
+	for (;;)
+		GUEST_SYNC1(READ_ONCE(nr_serrors));
+}
+
+/* In all modes: a protected VM has no such ioctl, and without pKVM it always worked. */
+TEST(virtual_serror_is_taken_once)
+{
+	struct kvm_vcpu_events events = {};
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm;
+	struct ucall uc;
+	int i;
+
+	vm = vm_create_with_one_vcpu(&vcpu, guest_serrors);
+	vm_init_descriptor_tables(vm);
+	vcpu_init_descriptor_tables(vcpu);
+	vm_install_exception_handler(vm, VECTOR_ERROR_CURRENT, guest_serror_handler);
+	vcpu_run_until(vcpu, UCALL_SYNC, &uc);
+	ASSERT_EQ(uc.args[0], 0);
+
+	events.exception.serror_pending = 1;
+	vcpu_events_set(vcpu, &events);
+	vcpu_events_get(vcpu, &events);
+	EXPECT_EQ(events.exception.serror_pending, 1);
+
+	for (i = 0; i < 4; i++) {
+		vcpu_run_until(vcpu, UCALL_SYNC, &uc);
+		EXPECT_EQ(uc.args[0], 1);
+		vcpu_events_get(vcpu, &events);
+		EXPECT_EQ(events.exception.serror_pending, 0);
+	}
+
+	kvm_vm_free(vm);
+}
+
 /* Futexes */
 
 struct futex_result {
@@ -529,6 +582,72 @@ TEST_F(pkvm_regressions, memory_ends_at_the_ipa_size)
 
 	kvm_vm_free(guest.vm);
 	kvm_munmap(mem, size);
+}
+
+/* Each file of a VM in debugfs can be read to its end; returns how many there are. */
+static int read_all_files(const char *dir)
+{
+	struct dirent *entry;
+	char buf[4096];
+	int nr = 0, fd;
+	DIR *d;
+
+	d = opendir(dir);
+	TEST_ASSERT(d, "No directory %s", dir);
+	while ((entry = readdir(d))) {
+		if (entry->d_type != DT_REG)
+			continue;
+		fd = openat(dirfd(d), entry->d_name, O_RDONLY);
+		if (fd < 0)
+			continue;
+		while (read(fd, buf, sizeof(buf)) > 0)
+			;
+		close(fd);
+		nr++;
+	}
+	closedir(d);
+
+	return nr;
+}
+
+static int read_number(const char *dir, const char *name)
+{
+	char path[128];
+	int val = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "r");
+	if (f) {
+		if (fscanf(f, "%d", &val) != 1)
+			val = -1;
+		fclose(f);
+	}
+
+	return val;
+}
+
+TEST_F(pkvm_regressions, files_of_a_vm_in_debugfs_tell_no_nonsense)
+{
+	struct remote_guest guest;
+	char dir[64];
+	gva_t gva;
+
+	if (access("/sys/kernel/debug/kvm", R_OK))
+		SKIP(return, "no debugfs at /sys/kernel/debug");
+	TEST_REQUIRE(kvm_check_cap(KVM_CAP_ARM_VM_IPA_SIZE) > IPA_BITS && getpagesize() == SZ_4K);
+
+	remote_guest_create(&guest, small_shape(variant->protected));
+	gva = vm_alloc_page(guest.vm);
+	remote_guest_do(&guest, REMOTE_WRITE, gva, 1);
+	snprintf(dir, sizeof(dir), "/sys/kernel/debug/kvm/%d-%d", getpid(), guest.vm->fd);
+
+	EXPECT_GT(read_all_files(dir), 10);
+	EXPECT_EQ(read_number(dir, "ipa_range"), IPA_BITS);
+	/* Up to 16 tables of the first level make one, so 36 bits need no fourth level. */
+	EXPECT_EQ(read_number(dir, "stage2_levels"), 3);
+
+	kvm_vm_free(guest.vm);
 }
 
 static bool guest_got_sea;

@@ -9,17 +9,21 @@
 #include <linux/bitfield.h>
 
 #include "arch_timer.h"
+#include "gic.h"
+#include "gic_v3.h"
 #include "kvm_util.h"
 #include "pkvm.h"
 #include "pkvm_canary.h"
 #include "pkvm_secret.h"
 #include "processor.h"
 #include "ucall_common.h"
+#include "vgic.h"
 
 #include "kselftest_harness.h"
 
 #define GARBAGE		0xa5a5a5a5a5a5a5a5ul
 #define NR_VCPUS	2
+#define VTIMER_INTID	27
 #define X19		ARM64_CORE_REG(regs.regs[19])
 
 static u64 sysreg_op0(u64 id)
@@ -355,6 +359,10 @@ REG_TEST(id_reg, KVM_ARM64_SYS_REG(SYS_ID_AA64PFR0_EL1))
 REG_TEST(timer, KVM_REG_ARM_TIMER_CVAL)
 REG_TEST(psci_version, KVM_REG_ARM_PSCI_VERSION)
 REG_TEST(fw_bitmap, KVM_REG_ARM_VENDOR_HYP_BMAP)
+REG_TEST(std_bitmap, KVM_REG_ARM_STD_BMAP)
+REG_TEST(std_hyp_bitmap, KVM_REG_ARM_STD_HYP_BMAP)
+REG_TEST(workaround, KVM_REG_ARM_SMCCC_ARCH_WORKAROUND_1)
+REG_TEST(workaround3, KVM_REG_ARM_SMCCC_ARCH_WORKAROUND_3)
 
 static int get_reg_list(struct kvm_vcpu *vcpu)
 {
@@ -391,6 +399,21 @@ static int init_32bit(struct kvm_vcpu *vcpu)
 static int init_el2(struct kvm_vcpu *vcpu)
 {
 	return init_with(vcpu, BIT(KVM_ARM_VCPU_HAS_EL2));
+}
+
+static int init_el2_e2h0(struct kvm_vcpu *vcpu)
+{
+	return init_with(vcpu, BIT(KVM_ARM_VCPU_HAS_EL2_E2H0));
+}
+
+static int init_pmu(struct kvm_vcpu *vcpu)
+{
+	return init_with(vcpu, BIT(KVM_ARM_VCPU_PMU_V3));
+}
+
+static int init_half_ptrauth(struct kvm_vcpu *vcpu)
+{
+	return init_with(vcpu, BIT(KVM_ARM_VCPU_PTRAUTH_ADDRESS));
 }
 
 static int finalize_sve(struct kvm_vcpu *vcpu)
@@ -470,6 +493,43 @@ static int has_pvtime(struct kvm_vcpu *vcpu)
 					     KVM_ARM_VCPU_PVTIME_IPA));
 }
 
+static int get_pvtime(struct kvm_vcpu *vcpu)
+{
+	u64 ipa;
+
+	return result(__vcpu_device_attr_get(vcpu, KVM_ARM_VCPU_PVTIME_CTRL,
+					     KVM_ARM_VCPU_PVTIME_IPA, &ipa));
+}
+
+static int has_pmu(struct kvm_vcpu *vcpu)
+{
+	return result(__vcpu_has_device_attr(vcpu, KVM_ARM_VCPU_PMU_V3_CTRL,
+					     KVM_ARM_VCPU_PMU_V3_INIT));
+}
+
+static int set_pmu(struct kvm_vcpu *vcpu)
+{
+	return result(__vcpu_device_attr_set(vcpu, KVM_ARM_VCPU_PMU_V3_CTRL,
+					     KVM_ARM_VCPU_PMU_V3_INIT, NULL));
+}
+
+static int get_pmu_irq(struct kvm_vcpu *vcpu)
+{
+	int irq;
+
+	return result(__vcpu_device_attr_get(vcpu, KVM_ARM_VCPU_PMU_V3_CTRL,
+					     KVM_ARM_VCPU_PMU_V3_IRQ, &irq));
+}
+
+/* What it is by default */
+static int set_timer_irq(struct kvm_vcpu *vcpu)
+{
+	int irq = VTIMER_INTID;
+
+	return result(__vcpu_device_attr_set(vcpu, KVM_ARM_VCPU_TIMER_CTRL,
+					     KVM_ARM_VCPU_TIMER_IRQ_VTIMER, &irq));
+}
+
 static int get_timer_irq(struct kvm_vcpu *vcpu)
 {
 	int irq;
@@ -492,6 +552,75 @@ static int set_regs(struct kvm_vcpu *vcpu)
 	return result(__vcpu_ioctl(vcpu, KVM_SET_REGS, &regs));
 }
 
+static int get_fpu(struct kvm_vcpu *vcpu)
+{
+	u8 buf[4096];
+
+	return result(__vcpu_ioctl(vcpu, KVM_GET_FPU, buf));
+}
+
+static int get_sregs(struct kvm_vcpu *vcpu)
+{
+	u8 buf[4096];
+
+	return result(__vcpu_ioctl(vcpu, KVM_GET_SREGS, buf));
+}
+
+/* The vGIC's part of the state of a vCPU */
+static int vgic_attr(struct kvm_vcpu *vcpu, bool set, u32 reg, u64 *val)
+{
+	u64 attr = (u64)vcpu->id << KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT |
+		   FIELD_PREP(KVM_DEV_ARM_VGIC_SYSREG_INSTR_MASK, reg >> 5);
+	int fd = vcpu->vm->arch.gic_fd, ret;
+
+	if (set)
+		ret = __kvm_device_attr_set(fd, KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, attr, val);
+	else
+		ret = __kvm_device_attr_get(fd, KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, attr, val);
+
+	return result(ret);
+}
+
+static int get_icc_pmr(struct kvm_vcpu *vcpu)
+{
+	u64 val;
+
+	return vgic_attr(vcpu, false, SYS_ICC_PMR_EL1, &val);
+}
+
+static int set_icc_pmr(struct kvm_vcpu *vcpu)
+{
+	u64 val = 0x10;
+
+	return vgic_attr(vcpu, true, SYS_ICC_PMR_EL1, &val);
+}
+
+static int get_icc_ap1r0(struct kvm_vcpu *vcpu)
+{
+	u64 val;
+
+	return vgic_attr(vcpu, false, SYS_ICC_AP1R0_EL1, &val);
+}
+
+static int set_icc_ap1r0(struct kvm_vcpu *vcpu)
+{
+	u64 val = 0;
+
+	return vgic_attr(vcpu, true, SYS_ICC_AP1R0_EL1, &val);
+}
+
+/* The lines of a CPU, which only a vCPU without vGIC has */
+static int raise_cpu_irq(struct kvm_vcpu *vcpu)
+{
+	struct kvm_irq_level level = {
+		.irq = KVM_ARM_IRQ_TYPE_CPU << KVM_ARM_IRQ_TYPE_SHIFT |
+		       vcpu->id << KVM_ARM_IRQ_VCPU_SHIFT | KVM_ARM_IRQ_CPU_IRQ,
+		.level = 1,
+	};
+
+	return result(__vm_ioctl(vcpu->vm, KVM_IRQ_LINE, &level));
+}
+
 static int set_counter_offset(struct kvm_vcpu *vcpu)
 {
 	struct kvm_arm_counter_offset offset = { .counter_offset = 0 };
@@ -512,6 +641,32 @@ static int set_smccc_filter(struct kvm_vcpu *vcpu)
 					    KVM_ARM_VM_SMCCC_FILTER, &filter));
 }
 
+static int has_smccc_filter(struct kvm_vcpu *vcpu)
+{
+	return result(__kvm_has_device_attr(vcpu->vm->fd, KVM_ARM_VM_SMCCC_CTRL,
+					    KVM_ARM_VM_SMCCC_FILTER));
+}
+
+static int get_reg_masks(struct kvm_vcpu *vcpu)
+{
+	u64 masks[KVM_ARM_FEATURE_ID_RANGE_SIZE];
+	struct reg_mask_range range = { .addr = (u64)masks };
+
+	return result(__vm_ioctl(vcpu->vm, KVM_ARM_GET_REG_WRITABLE_MASKS, &range));
+}
+
+static int enable_mte(struct kvm_vcpu *vcpu)
+{
+	return result(__vm_enable_cap(vcpu->vm, KVM_CAP_ARM_MTE, 0));
+}
+
+static int copy_mte_tags(struct kvm_vcpu *vcpu)
+{
+	struct kvm_arm_copy_mte_tags copy = { .flags = KVM_ARM_TAGS_FROM_GUEST };
+
+	return result(__vm_ioctl(vcpu->vm, KVM_ARM_MTE_COPY_TAGS, &copy));
+}
+
 static int enable_nisv_exits(struct kvm_vcpu *vcpu)
 {
 	return result(__vm_enable_cap(vcpu->vm, KVM_CAP_ARM_NISV_TO_USER, 0));
@@ -525,6 +680,57 @@ static int enable_system_suspend(struct kvm_vcpu *vcpu)
 static int enable_sea_exits(struct kvm_vcpu *vcpu)
 {
 	return result(__vm_enable_cap(vcpu->vm, KVM_CAP_ARM_SEA_TO_USER, 0));
+}
+
+#define GUEST_PMR	0xa0
+
+static void guest_icc_registers(void)
+{
+	u64 bpr1;
+
+	gic_init(GIC_V3, NR_VCPUS);
+	write_sysreg_s(GUEST_PMR, SYS_ICC_PMR_EL1);
+	isb();
+	bpr1 = read_sysreg_s(SYS_ICC_BPR1_EL1);
+	GUEST_SYNC(0);
+	GUEST_ASSERT_EQ(read_sysreg_s(SYS_ICC_PMR_EL1), GUEST_PMR);
+	GUEST_ASSERT_EQ(read_sysreg_s(SYS_ICC_IGRPEN1_EL1), 1);
+	GUEST_ASSERT_EQ(read_sysreg_s(SYS_ICC_BPR1_EL1), bpr1);
+	GUEST_DONE();
+}
+
+/*
+ * The VMM may write them, to no effect, as it may read them: pkvm.rst says which
+ * of them the host has to know.
+ */
+TEST(vmm_does_not_set_the_guests_gic_cpu_interface)
+{
+	static const struct { u32 reg; u64 val; } writes[] = {
+		{ SYS_ICC_PMR_EL1, 0 }, { SYS_ICC_IGRPEN0_EL1, 0 }, { SYS_ICC_IGRPEN1_EL1, 0 },
+		{ SYS_ICC_BPR0_EL1, 7 }, { SYS_ICC_BPR1_EL1, 7 }, { SYS_ICC_AP1R0_EL1, ~0u },
+		{ SYS_ICC_AP0R0_EL1, ~0u },
+	};
+	struct kvm_vcpu *vcpus[NR_VCPUS];
+	struct kvm_vm *vm;
+	struct ucall uc;
+	u64 pmr;
+	int i;
+
+	TEST_REQUIRE_PKVM();
+	TEST_REQUIRE(kvm_supports_vgic_v3());
+
+	vm = __vm_create_with_vcpus(VM_SHAPE_PROTECTED, NR_VCPUS, 0, NULL, vcpus);
+	vcpu_arch_set_entry_point(vcpus[0], guest_icc_registers);
+	vcpu_run_until(vcpus[0], UCALL_SYNC, &uc);
+	EXPECT_EQ(vgic_attr(vcpus[0], false, SYS_ICC_PMR_EL1, &pmr), 0);
+	EXPECT_EQ(pmr, GUEST_PMR);
+	for (i = 0; i < ARRAY_SIZE(writes); i++) {
+		u64 val = writes[i].val;
+
+		EXPECT_EQ(vgic_attr(vcpus[0], true, writes[i].reg, &val), 0);
+	}
+	vcpu_run_until(vcpus[0], UCALL_DONE, &uc);
+	kvm_vm_free(vm);
 }
 
 #define ANY	-1	/* depends on the machine, or on what was done before */
@@ -555,9 +761,20 @@ static const struct {
 	X(set_psci_version,	{ 0, EPERM, 0 },		{ 0, 0 }),
 	X(get_fw_bitmap,	{ 0, EPERM, 0 },		{ 0, 0 }),
 	X(set_fw_bitmap,	{ 0, EPERM, 0 },		{ 0, 0 }),
+	X(get_std_bitmap,	{ 0, EPERM, 0 },		{ 0, 0 }),
+	X(set_std_bitmap,	{ 0, EPERM, 0 },		{ 0, 0 }),
+	X(get_std_hyp_bitmap,	{ 0, EPERM, 0 },		{ 0, 0 }),
+	X(set_std_hyp_bitmap,	{ 0, EPERM, 0 },		{ 0, 0 }),
+	X(get_workaround,	{ 0, EPERM, 0 },		{ 0, 0 }),
+	X(set_workaround,	{ 0, EPERM, 0 },		{ 0, 0 }),
+	X(get_workaround3,	{ 0, EPERM, 0 },		{ 0, 0 }),
+	X(set_workaround3,	{ 0, EPERM, 0 },		{ 0, 0 }),
 	X(get_reg_list,		{ 0, 0, 0 },			{ 0, 0 }),
+	X(get_reg_masks,	{ EINVAL, EINVAL, EINVAL },	{ 0, 0 }),
 	X(get_regs,		{ EINVAL, EINVAL, EINVAL },	{ EINVAL, EINVAL }),
 	X(set_regs,		{ EINVAL, EINVAL, EINVAL },	{ EINVAL, EINVAL }),
+	X(get_fpu,		{ EINVAL, EINVAL, EINVAL },	{ EINVAL, EINVAL }),
+	X(get_sregs,		{ EINVAL, EINVAL, EINVAL },	{ EINVAL, EINVAL }),
 	X(get_mp_state,		{ 0, 0, 0 },			{ 0, 0 }),
 	X(set_mp_state,		{ 0, EPERM, EPERM },		{ 0, 0 }),
 	X(get_events,		{ EPERM, EPERM, EPERM },	{ 0, 0 }),
@@ -569,9 +786,22 @@ static const struct {
 	X(finalize_sve,		{ EINVAL, EINVAL, EINVAL },	{ EINVAL, EINVAL }),
 	X(has_pvtime,		{ ENXIO, ENXIO, ENXIO },	{ ANY, ANY }),
 	X(set_pvtime,		{ ENXIO, ENXIO, ENXIO },	{ ANY, ANY }),
+	X(get_pvtime,		{ ENXIO, ENXIO, ENXIO },	{ ANY, ANY }),
 	X(get_timer_irq,	{ 0, 0, 0 },			{ 0, 0 }),
+	X(set_timer_irq,	{ 0, EBUSY, EBUSY },		{ 0, EBUSY }),
+	X(has_pmu,		{ ENXIO, ENXIO, ENXIO },	{ ENXIO, ENXIO }),
+	X(set_pmu,		{ ENODEV, ENODEV, ENODEV },	{ ENODEV, ENODEV }),
+	X(get_pmu_irq,		{ ENODEV, ENODEV, ENODEV },	{ ENODEV, ENODEV }),
+	X(get_icc_pmr,		{ 0, 0, 0 },			{ 0, 0 }),
+	X(set_icc_pmr,		{ 0, 0, 0 },			{ 0, 0 }),
+	X(get_icc_ap1r0,	{ 0, 0, 0 },			{ 0, 0 }),
+	X(set_icc_ap1r0,	{ 0, 0, 0 },			{ 0, 0 }),
+	X(raise_cpu_irq,	{ ENXIO, ENXIO, ENXIO },	{ ENXIO, ENXIO }),
 	X(set_counter_offset,	{ EINVAL, EINVAL, EINVAL },	{ 0, 0 }),
 	X(set_smccc_filter,	{ EINVAL, EINVAL, EINVAL },	{ 0, EBUSY }),
+	X(has_smccc_filter,	{ EINVAL, EINVAL, EINVAL },	{ 0, 0 }),
+	X(enable_mte,		{ EINVAL, EINVAL, EINVAL },	{ EINVAL, EINVAL }),
+	X(copy_mte_tags,	{ EINVAL, EINVAL, EINVAL },	{ EINVAL, EINVAL }),
 	X(enable_nisv_exits,	{ EINVAL, EINVAL, EINVAL },	{ 0, 0 }),
 	X(enable_system_suspend, { EINVAL, EINVAL, EINVAL },	{ 0, 0 }),
 	X(enable_sea_exits,	{ EINVAL, EINVAL, EINVAL },	{ 0, 0 }),
@@ -579,6 +809,9 @@ static const struct {
 	X(init_sve,		{ EINVAL, EPERM, EPERM },	{ EINVAL, EINVAL }),
 	X(init_32bit,		{ EINVAL, EPERM, EPERM },	{ EINVAL, EINVAL }),
 	X(init_el2,		{ EINVAL, EPERM, EPERM },	{ EINVAL, EINVAL }),
+	X(init_el2_e2h0,	{ EINVAL, EPERM, EPERM },	{ EINVAL, EINVAL }),
+	X(init_pmu,		{ EINVAL, EPERM, EPERM },	{ EINVAL, EINVAL }),
+	X(init_half_ptrauth,	{ EINVAL, EPERM, EPERM },	{ EINVAL, EINVAL }),
 	X(init_again,		{ 0, EPERM, EPERM },		{ 0, 0 }),
 #undef X
 };

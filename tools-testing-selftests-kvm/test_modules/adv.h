@@ -118,10 +118,13 @@ int adv_flip_start(struct adv_file *file, struct adv_flip *flip);
 int adv_flip_stop(struct adv_file *file, struct adv_flip *flip);
 void adv_flip_release(struct adv_file *file);
 
+int adv_suspend(struct adv_suspend *suspend);
 int adv_dma(struct adv_dma *dma);
 int adv_its(struct adv_its *its);
 
 int adv_check_call(const struct adv_call *call);
+/* With interrupts off */
+void adv_call_on_cpu(void *call);
 
 bool adv_protected(void);
 bool adv_has_lse(void);

@@ -45,7 +45,7 @@ static const void *adv_call_code(u32 conduit, u32 imm)
 	return (void *)exec;
 }
 
-static void adv_call_on_cpu(void *data)
+void adv_call_on_cpu(void *data)
 {
 	struct adv_call *call = data;
 	struct adv_regs regs = {};

@@ -409,6 +409,7 @@ union adv_arg {
 	struct adv_loop loop;
 	struct adv_dma dma;
 	struct adv_its its;
+	struct adv_suspend suspend;
 };
 
 static int adv_do_ioctl(struct adv_file *file, unsigned int cmd, union adv_arg *arg)
@@ -457,6 +458,8 @@ static int adv_do_ioctl(struct adv_file *file, unsigned int cmd, union adv_arg *
 		return adv_dma(&arg->dma);
 	case ADV_IOC_ITS:
 		return adv_its(&arg->its);
+	case ADV_IOC_SUSPEND:
+		return adv_suspend(&arg->suspend);
 	default:
 		return -ENOTTY;
 	}

@@ -83,6 +83,7 @@ static const struct adv_field_desc adv_fields[] = {
 	FIELD(ADV_VCPU, struct kvm_vcpu, "vcpu_idx", vcpu_idx),
 	FIELD(ADV_VCPU, struct kvm_vcpu, "mode", mode),
 	FIELD(ADV_VCPU, struct kvm_vcpu, "cpu", cpu),
+	FIELD(ADV_VCPU, struct kvm_vcpu, "requests", requests),
 	VCPU_ARRAY("x", ctxt.regs.regs),
 	VCPU("sp", ctxt.regs.sp),
 	VCPU("pc", ctxt.regs.pc),

@@ -152,6 +152,12 @@ s64 __adv_smc(int cpu, const u64 *args, int nr_args);
 })
 
 /*
+ * A firmware call on @cpu that suspends it.  Returns true if it came back by
+ * cpu_resume; else @x is what the call returned.
+ */
+bool adv_suspend(int cpu, u64 *x);
+
+/*
  * Calls for ever: @iterations times each of the calls, all at once.  Fill in
  * call (conduit, cpu, x) and what else there is in struct adv_loop_thread.
  */
@@ -174,6 +180,11 @@ void adv_dma_write(u64 pa, const void *buf, u32 len);
 u64 adv_its(u64 table, u64 queue, const u64 *cmds, u32 nr, u64 *own_table);
 /* The command MAPD: write the entry of @device, 8 bytes each. */
 void adv_its_mapd(u64 *cmd, u32 device, u64 itt);
+/*
+ * Make LPI @lpi pending on CPU 0, whose redistributor has its table of pending
+ * LPIs at @pending meanwhile, and sets the LPI's bit there.
+ */
+void adv_gicr_pend(u64 pending, u32 lpi);
 
 /* Where things are */
 bool __adv_sym(const char *name, struct adv_sym *sym);

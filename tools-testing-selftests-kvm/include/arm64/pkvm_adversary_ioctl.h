@@ -624,6 +624,8 @@ struct adv_dma {
  * @pad:	0
  * @done:	commands that the ITS has read
  * @own_table:	the first entries of the module's page
+ * @pending:	physical address, aligned to 64K, of the table where CPU 0's
+ *		redistributor keeps a bit for each LPI that is pending; 0: its own
  */
 struct adv_its {
 	__u64 table;
@@ -633,6 +635,23 @@ struct adv_its {
 	__u32 pad;
 	__u64 done;
 	__u64 own_table[ADV_ITS_TABLE_ENTRIES];
+	__u64 pending;
+};
+
+/**
+ * struct adv_suspend - a firmware call after which the CPU may go on elsewhere
+ *
+ * The kernel's state is saved before, so that the CPU comes back to it when
+ * whatever runs there branches to cpu_resume, with the MMU off.
+ *
+ * @call:	the call; its registers are results only if it returned
+ * @resumed:	result: 1 if the CPU came back by cpu_resume, 0 if the call returned
+ * @pad:	0
+ */
+struct adv_suspend {
+	struct adv_call call;
+	__u32 resumed;
+	__u32 pad;
 };
 
 #define ADV_IOC_INFO		_IOR('P', 0x00, struct adv_info)
@@ -656,5 +675,6 @@ struct adv_its {
 #define ADV_IOC_LOOP		_IOWR('P', 0x12, struct adv_loop)
 #define ADV_IOC_DMA		_IOWR('P', 0x13, struct adv_dma)
 #define ADV_IOC_ITS		_IOWR('P', 0x14, struct adv_its)
+#define ADV_IOC_SUSPEND		_IOWR('P', 0x15, struct adv_suspend)
 
 #endif /* SELFTEST_KVM_PKVM_ADVERSARY_IOCTL_H */

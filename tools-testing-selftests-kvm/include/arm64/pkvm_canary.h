@@ -29,6 +29,7 @@
 #define NR_RESET_SYSREGS	26
 
 #ifndef __ASSEMBLER__
+#include <linux/bits.h>
 #include <linux/compiler.h>
 #include <linux/types.h>
 
@@ -68,6 +69,55 @@ void canary_id_reg(struct canary_window *w);
 void canary_timer_reg(struct canary_window *w);
 void canary_sgi(struct canary_window *w);
 void canary_spin(struct canary_window *w);
+
+/*
+ * All of it, for a vCPU: canaries, and the system registers that can be anything
+ * for a moment.  Which bits of them a CPU implements is found out by reading back.
+ */
+#define NR_CANARY_SYSREGS	30
+
+/* There are none in these while the timer is used, or without pointer authentication. */
+#define CANARY_G_ALWAYS		BIT(0)
+#define CANARY_G_TIMER		BIT(1)
+#define CANARY_G_PTRAUTH	BIT(2)
+
+struct canary_cpu {
+	struct canary_window	window;
+	struct canary_regs	regs;		/* canaries, from here */
+	u64			sp[2];
+	u64			sys[NR_CANARY_SYSREGS];
+	u64			groups;
+	u64			sys_load[NR_CANARY_SYSREGS];
+	u64			sys_got[NR_CANARY_SYSREGS];
+	u64			sys_saved[NR_CANARY_SYSREGS];
+};
+
+/*
+ * Guest side, in this order: set window.load to the canaries, where the caller
+ * then changes what its exit needs; run the window; assert that nothing has
+ * changed but the general-purpose registers of @changed.  @exit is for messages.
+ */
+void canary_load(struct canary_cpu *cpu, bool on_sp_el0);
+void canary_run(struct canary_cpu *cpu, void (*window)(struct canary_window *w), u64 groups);
+void canary_check(struct canary_cpu *cpu, u64 groups, u64 changed, int exit);
+
+struct canary {
+	char name[20];
+	u64 val;
+	bool found;
+};
+
+#define MAX_CANARIES	(31 + 64 + 2 + NR_CANARY_SYSREGS)
+
+/* VMM side: choose the canaries, before the guest runs */
+void canary_create(struct canary_cpu *cpu, u64 groups);
+/*
+ * Those that are long enough to be looked for, without the general-purpose registers
+ * of @except.  Returns their number, MAX_CANARIES at most.
+ */
+int canary_list(const struct canary_cpu *cpu, u64 except, struct canary *list);
+/* Does the CPU's register have all bits of it?  After the guest ran, if it is not protected. */
+bool canary_is_held(const struct canary_cpu *cpu, const struct canary *canary);
 
 struct reset_probe {
 	struct canary_regs	regs;		/* as they were, but for x0; sp is SP_EL1 */

@@ -379,6 +379,25 @@ s64 __adv_smc(int cpu, const u64 *args, int nr_args)
 	return __adv_call(ADV_SMC, 0, cpu, x) ? ADV_CALL_FAULT : (s64)x[0];
 }
 
+bool adv_suspend(int cpu, u64 *x)
+{
+	struct adv_suspend suspend = {
+		.call	= {
+			.conduit	= ADV_SMC,
+			.cpu		= cpu,
+		},
+	};
+
+	memcpy(suspend.call.x, x, sizeof(suspend.call.x));
+	adv_ioctl(ADV_IOC_SUSPEND, &suspend);
+	if (!suspend.resumed) {
+		memcpy(x, suspend.call.x, sizeof(suspend.call.x));
+		set_fault(&suspend.call.fault);
+	}
+
+	return suspend.resumed;
+}
+
 void adv_loop(struct adv_loop_thread *threads, u32 nr, u64 iterations)
 {
 	struct adv_loop loop = {
@@ -462,6 +481,27 @@ void adv_its_mapd(u64 *cmd, u32 device, u64 itt)
 	cmd[1] = 0;
 	cmd[2] = BIT(63) | itt;
 	cmd[3] = 0;
+}
+
+void adv_gicr_pend(u64 pending, u32 lpi)
+{
+	const u32 device = 1;
+	u64 cmds[][4] = {
+		{},
+		{ 0x0a | (u64)device << 32, (u64)lpi << 32 },	/* MAPTI: event 0 */
+		{ 0x03 | (u64)device << 32 },			/* INT */
+	};
+	struct adv_its its = {
+		.nr		= ARRAY_SIZE(cmds),
+		.pending	= pending,
+	};
+	u64 itt = adv_page_alloc(0, NULL);
+
+	adv_its_mapd(cmds[0], device, itt);
+	memcpy(its.cmd, cmds, sizeof(cmds));
+	adv_ioctl(ADV_IOC_ITS, &its);
+	TEST_ASSERT(its.done == its.nr, "The ITS stopped at command %llu", its.done);
+	TEST_ASSERT(!adv_page_free(itt), "The table of the ITS is lost");
 }
 
 bool __adv_sym(const char *name, struct adv_sym *sym)

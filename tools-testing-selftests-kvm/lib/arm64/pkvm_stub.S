@@ -64,6 +64,9 @@ pkvm_stub:
 8:	mov	x1, #1
 	dsb	sy
 	str	x1, [x19, #PKVM_STUB_DONE]
+	ldr	x1, [x19, #PKVM_STUB_RESUME]
+	cbz	x1, 9f
+	br	x1
 9:	ldr	x1, [x19, #PKVM_STUB_RELEASE]
 	cbz	x1, 9b
 	movz	w0, #0x8400, lsl #16		// PSCI_0_2_FN_CPU_OFF
