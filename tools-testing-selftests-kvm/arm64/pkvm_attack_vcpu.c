@@ -406,7 +406,7 @@ static void create_vm(struct victim *v, bool protected)
 	gva_t gva, shared;
 	int i;
 
-	vm = __vm_create(shape, NR_VCPUS, 64 + MAX_FAULTS);
+	vm = __vm_create(shape, NR_VCPUS, 256 + MAX_FAULTS);
 	kvm_get_default_vcpu_target(vm, &init);
 	init.features[0] &= ~BIT(KVM_ARM_VCPU_HAS_EL2);
 	init.features[0] |= BIT(KVM_ARM_VCPU_PSCI_0_2);
