@@ -306,6 +306,8 @@ static const char * const exits[] = {
 };
 
 #define MAX_FAULTS		256
+#define FAULT_SLOT		10
+#define FAULT_GPA		0x80000000ul
 
 /* The VM under attack */
 struct victim {
@@ -406,7 +408,7 @@ static void create_vm(struct victim *v, bool protected)
 	gva_t gva, shared;
 	int i;
 
-	vm = __vm_create(shape, NR_VCPUS, 256 + MAX_FAULTS);
+	vm = __vm_create(shape, NR_VCPUS, 64 + MAX_FAULTS);
 	kvm_get_default_vcpu_target(vm, &init);
 	init.features[0] &= ~BIT(KVM_ARM_VCPU_HAS_EL2);
 	init.features[0] |= BIT(KVM_ARM_VCPU_PSCI_0_2);
@@ -445,10 +447,11 @@ static void create_vm(struct victim *v, bool protected)
 					      (u64)STARTED_BY_HOST);
 	}
 
-	gva = vm_alloc_pages(vm, MAX_FAULTS);
-	guest->untouched = gva;
+	vm_userspace_mem_region_add(vm, VM_MEM_SRC_ANONYMOUS, FAULT_GPA, FAULT_SLOT, MAX_FAULTS, 0);
+	virt_map(vm, FAULT_GPA, FAULT_GPA, MAX_FAULTS);
+	guest->untouched = FAULT_GPA;
 	for (i = 0; i < MAX_FAULTS; i++)
-		*(u64 *)addr_gva2hva(vm, gva + i * vm->page_size) = FAULT_VALUE;
+		*(u64 *)addr_gva2hva(vm, FAULT_GPA + i * vm->page_size) = FAULT_VALUE;
 
 	vm_init_descriptor_tables(vm);
 	vcpu_init_descriptor_tables(v->vcpus[0]);
