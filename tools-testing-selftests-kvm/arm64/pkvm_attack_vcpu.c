@@ -1328,8 +1328,10 @@ TEST_F_TIMEOUT(vcpu, vcpu_that_is_torn_between_two_cpus_stays_what_it_is, ATTACK
 	raw_check(v);
 	raw_put(v);
 	restore(v);
-	for (i = 0; i < ARRAY_SIZE(tugs); i++)
-		EXPECT_GT(tugs[i].nr_runs, 0) TH_LOG("on CPU %d", tugs[i].cpu);
+	for (i = 0; i < ARRAY_SIZE(tugs); i++) {
+		EXPECT_GT(tugs[i].nr_runs, 0)
+			TH_LOG("on CPU %d", tugs[i].cpu);
+	}
 }
 
 TEST_HARNESS_MAIN
