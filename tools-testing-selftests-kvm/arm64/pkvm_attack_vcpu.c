@@ -843,8 +843,10 @@ TEST(registers_of_a_non_protected_guest_are_in_memory_of_the_host)
 	v->canaries[IN_PERCPU][0].val = adv_sym_va("init_task");
 	serve(v, true);
 	look(v, EXIT_MMIO_READ);
-	for (i = 0; i < NR_PLACES; i++)
-		EXPECT_TRUE(v->canaries[i][0].found) TH_LOG("Nothing is found in %s", places[i]);
+	for (i = 0; i < NR_PLACES; i++) {
+		EXPECT_TRUE(v->canaries[i][0].found)
+			TH_LOG("Nothing is found in %s", places[i]);
+	}
 
 	check_guest(_metadata, v);
 	set_alarm(0);

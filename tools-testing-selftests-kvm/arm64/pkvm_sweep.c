@@ -1220,7 +1220,7 @@ static void list_guest_pages(void)
 		guest_pa[nr_guest_pas++] = pages[i].pa;
 	/* Where both have something, so that neither gets anything else; the secret, too */
 	n = adv_vm_pages(guests[1]->vm->fd, ADV_GUEST_PAGES, pages, MAX_PAS);
-	for (i = n - min(n, 16); i < n; i++) {
+	for (i = n - min(n, 16u); i < n; i++) {
 		if (adv_gpa_to_pa(guests[0]->vm, pages[i].gfn * page_size(), &pa))
 			gfns[nr_gfns++] = pages[i].gfn;
 	}
