@@ -27,7 +27,7 @@ fi
 
 # A fixed user, host and time make equal sources give equal objects.
 export KBUILD_BUILD_TIMESTAMP="$BASE_DATE" KBUILD_BUILD_USER=pkvm KBUILD_BUILD_HOST=series
-export CCACHE_BASEDIR=$BUILD CCACHE_NOHASHDIR=1
+export CCACHE_BASEDIR=${CCACHE_BASE:-$BUILD} CCACHE_NOHASHDIR=1
 KMAKE=(make --no-print-directory -j"$JOBS" -C "$TREE" O="$OBJ" ARCH="$ARCH"
 	CROSS_COMPILE="$CROSS_COMPILE")
 if command -v ccache >/dev/null; then
