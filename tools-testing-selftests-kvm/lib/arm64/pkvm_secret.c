@@ -140,7 +140,8 @@ int secret_vm_check(struct secret_vm *svm)
 
 	memset(svm->guest_sees, 0, sizeof(svm->guest_sees));
 	do {
-		if (_vcpu_run(svm->vcpu))
+		/* Also where a signal came, so that a guest can be given up. */
+		if (__vcpu_run(svm->vcpu))
 			return -errno;
 		get_sync(svm, &uc);
 		TEST_ASSERT(uc.args[0] < NR_SECRET_PAGES, "Page %lu?", uc.args[0]);
