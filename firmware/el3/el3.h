@@ -117,6 +117,7 @@ void arch(struct regs *r, u32 fn);
 void trng(struct regs *r, u32 fn);
 void sdei(struct regs *r, u32 fn);
 void ffa(struct regs *r, u32 fn);
+void test(struct regs *r);
 
 #endif /* __ASSEMBLER__ */
 #endif /* EL3_H */

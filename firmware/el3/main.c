@@ -377,7 +377,7 @@ static bool smc(struct regs *r, u32 esr)
 {
 	const u32 fid = r->x[0] & ~SMCCC_HINT, owner = fid >> 24 & 0x3f, fn = fid & 0xffff;
 
-	/* Fast calls with an immediate of 0, of the architecture's service or the standard. */
+	/* Fast calls with an immediate of 0, of the architecture's service, the standard or the tests'. */
 	if (fid >> 31 && !(esr & 0xffff) && !(fid & 0xff0000)) {
 		r->x[0] = fid;
 		if (owner == 0)
@@ -390,6 +390,8 @@ static bool smc(struct regs *r, u32 esr)
 			return trng(r, fn), true;
 		if (owner == 4 && fn >= 0x60 && fn < 0xf0)
 			return ffa(r, fn), true;
+		if (owner == 3)
+			return test(r), true;
 	}
 	r->x[0] = SMCCC_NOT_SUPPORTED;
 	return true;

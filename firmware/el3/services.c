@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What fits in a few lines each: SMCCC's own functions, TRNG (DEN0098), SDEI (DEN0054). */
+/*
+ * What fits in a few lines each: SMCCC's own functions, TRNG (DEN0098), SDEI (DEN0054), and
+ * calls for tests.
+ */
 #include "el3.h"
 #include "el3-log.h"
 
@@ -41,6 +44,10 @@ void arch(struct regs *r, u32 fn)
 
 /* -- TRNG: no random numbers, but el3-log.h's recognisable ones ------------------------- */
 
+static struct {
+	u64 bits, status, fill;		/* of EL3_TEST_TRNG */
+} trng_fault;
+
 enum { TRNG_VERSION = 0x50, TRNG_FEATURES, TRNG_GET_UUID, TRNG_RND };
 
 void trng(struct regs *r, u32 fn)
@@ -71,6 +78,11 @@ void trng(struct regs *r, u32 fn)
 			ret = -2;		/* INVALID_PARAMETERS */
 			break;
 		}
+		if (bits == trng_fault.bits) {
+			ret = trng_fault.status;
+			r->x[1] = r->x[2] = r->x[3] = trng_fault.fill;
+			break;
+		}
 		/* The lowest bits go to x3, the highest to x1. */
 		for (u32 done = 0, i = 3; done < bits; done += width, i--) {
 			u64 n = __atomic_fetch_add(&words, 1, __ATOMIC_RELAXED);
@@ -82,6 +94,30 @@ void trng(struct regs *r, u32 fn)
 		ret = 0;
 	}
 	r->x[0] = ret;
+}
+
+/* -- what tests ask for --------------------------------------------------------------------- */
+
+void test(struct regs *r)
+{
+	u64 set = 0;
+
+	switch ((u32)r->x[0]) {
+	case EL3_TEST_REGISTERS:
+		for (int i = 18; i < 31; i++)
+			set |= r->x[i];
+		r->x[1] = set;
+		break;
+	case EL3_TEST_TRNG:
+		trng_fault.bits = r->x[1];
+		trng_fault.status = r->x[2];
+		trng_fault.fill = r->x[3];
+		break;
+	default:
+		r->x[0] = SMCCC_NOT_SUPPORTED;
+		return;
+	}
+	r->x[0] = 0;
 }
 
 /* -- SDEI: events can be registered and looked at; none is ever delivered ------------------- */
