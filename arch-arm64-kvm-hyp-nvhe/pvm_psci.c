@@ -80,21 +80,22 @@ int pvm_psci_init_vcpu(struct pkvm_hyp_vm *hyp_vm, struct pkvm_hyp_vcpu *hyp_vcp
 /**
  * pvm_psci_enter() - May the host run this vCPU?
  * @hyp_vcpu:	a protected vCPU, loaded on this CPU
+ * @exit_code:	if not, what __kvm_vcpu_run() is to return: see pvm_vcpu_flush()
  *
  * A vCPU that was turned on starts here, at the entry point of its CPU_ON.
  *
- * Return: 0, or what __kvm_vcpu_run() is to return: see pvm_vcpu_flush()
+ * Return: whether it may
  */
-int pvm_psci_enter(struct pkvm_hyp_vcpu *hyp_vcpu)
+bool pvm_psci_enter(struct pkvm_hyp_vcpu *hyp_vcpu, int *exit_code)
 {
 	struct pkvm_hyp_vm *hyp_vm = pkvm_hyp_vcpu_to_hyp_vm(hyp_vcpu);
-	int ret = 0;
+	bool ret = false;
 
 	hyp_spin_lock(&hyp_vm->power_lock);
 
 	/* The vCPU that said so may not have got to the host yet. */
 	if (hyp_vm->is_halted) {
-		ret = ARM_EXCEPTION_IRQ;
+		*exit_code = ARM_EXCEPTION_IRQ;
 		goto unlock;
 	}
 
@@ -103,11 +104,13 @@ int pvm_psci_enter(struct pkvm_hyp_vcpu *hyp_vcpu)
 		pvm_vcpu_reset(hyp_vcpu, hyp_vcpu->entry_pc, hyp_vcpu->entry_x0,
 			       hyp_vcpu->entry_ee);
 		hyp_vcpu->power_state = PVM_POWER_ON;
+		ret = true;
 		break;
 	case PVM_POWER_ON:
+		ret = true;
 		break;
 	default:
-		ret = ARM_EXCEPTION_IL;
+		*exit_code = ARM_EXCEPTION_IL;
 	}
 unlock:
 	hyp_spin_unlock(&hyp_vm->power_lock);

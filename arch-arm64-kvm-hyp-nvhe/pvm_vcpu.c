@@ -13,10 +13,13 @@
  *   ---------------------  -------------------------------  ----------------------
  *   MMIO (a data abort     page, offset, width, direction,  x0 of a read, of that
  *   with syndrome, where   a write's data in x0             width; or an abort
+ *   the guest says so, or
  *   there is no memory)
  *   other abort            page, kind of access             an abort
  *   WFI, WFE               which, a deadline in x0          nothing
  *   PSCI                   function, target of CPU_ON       nothing
+ *   MMIO guard that needs  that it does                     pages for the vCPU's
+ *   page tables                                             memcache
  *   write of a register    register, its value in x0        nothing
  *   (see sys_regs.c)
  *   SError                 its syndrome                     a virtual SError
@@ -41,6 +44,7 @@
 
 #include <asm/kvm_emulate.h>
 #include <asm/kvm_hyp.h>
+#include <asm/stage2_pgtable.h>
 
 #include <nvhe/mem_protect.h>
 #include <nvhe/pkvm.h>
@@ -183,7 +187,8 @@ static void pvm_mmio_read_done(struct kvm_vcpu *vcpu, u64 data)
 
 /*
  * May the host act as a device for the access that the vCPU was stopped at?
- * Not where the guest has memory, nor where it had some that was reclaimed.
+ * Not where the guest has memory, nor where it had some that was reclaimed, nor
+ * where an enrolled guest did not say that there is one.
  */
 static bool pvm_abort_is_mmio(struct pkvm_hyp_vcpu *hyp_vcpu)
 {
@@ -193,8 +198,8 @@ static bool pvm_abort_is_mmio(struct pkvm_hyp_vcpu *hyp_vcpu)
 	       (kvm_vcpu_dabt_isvalid(vcpu) || kvm_vcpu_dabt_is_cm(vcpu)) &&
 	       kvm_vcpu_trap_is_translation_fault(vcpu) &&
 	       !kvm_vcpu_abt_iss1tw(vcpu) &&
-	       pkvm_guest_ipa_is_vacant(pkvm_hyp_vcpu_to_hyp_vm(hyp_vcpu),
-					kvm_vcpu_get_fault_ipa(vcpu));
+	       pkvm_guest_ipa_is_mmio(pkvm_hyp_vcpu_to_hyp_vm(hyp_vcpu),
+				      kvm_vcpu_get_fault_ipa(vcpu));
 }
 
 /* A synchronous external abort for the access that the vCPU was stopped at. */
@@ -224,6 +229,14 @@ static void pvm_import_answer(struct pkvm_hyp_vcpu *hyp_vcpu, u64 hcr)
 	if (expects == PVM_EXPECTS_NOTHING)
 		return;
 
+	if (expects == PVM_EXPECTS_MEMCACHE) {
+		/* If these are too few, the guest's call asks for more. */
+		refill_memcache(&vcpu->arch.pkvm_memcache,
+				kvm_mmu_cache_min_pages(vcpu->arch.hw_mmu),
+				&host_vcpu->arch.pkvm_memcache);
+		return;
+	}
+
 	if (expects == PVM_EXPECTS_SERROR) {
 		/* Of no known cause, as kvm_inject_serror() has it. */
 		vcpu->arch.vsesr_el2 = ESR_ELx_ISV;
@@ -237,9 +250,13 @@ static void pvm_import_answer(struct pkvm_hyp_vcpu *hyp_vcpu, u64 hcr)
 		return;
 	}
 
-	/* Memory may have come since, by way of another vCPU. */
-	if (expects != PVM_EXPECTS_MMIO || !(iflags & unpack_vcpu_flag(INCREMENT_PC)) ||
-	    !pvm_abort_is_mmio(hyp_vcpu))
+	/*
+	 * Memory may have come since, or what MMIO guard says of the page have
+	 * changed, by way of another vCPU. The access was before that: the host
+	 * could as well have entered the vCPU with its answer and an interrupt
+	 * pending, and then have donated the page, or run the other vCPU.
+	 */
+	if (expects != PVM_EXPECTS_MMIO || !(iflags & unpack_vcpu_flag(INCREMENT_PC)))
 		return;
 
 	if (kvm_vcpu_dabt_isvalid(vcpu) && !kvm_vcpu_dabt_iswrite(vcpu))
@@ -250,20 +267,20 @@ static void pvm_import_answer(struct pkvm_hyp_vcpu *hyp_vcpu, u64 hcr)
 /**
  * pvm_vcpu_flush() - Prepare a protected vCPU to run
  * @hyp_vcpu:	the vCPU, loaded on this CPU
+ * @exit_code:	what __kvm_vcpu_run() is to return if the vCPU may not run:
+ *		ARM_EXCEPTION_IRQ if the guest has shut down and the host has
+ *		yet to hear of it, ARM_EXCEPTION_IL if the guest did not turn
+ *		the vCPU on
  *
- * Return: 0, or what __kvm_vcpu_run() is to return instead of running it:
- * ARM_EXCEPTION_IRQ if the guest has shut down and the host has yet to hear of
- * it, ARM_EXCEPTION_IL if the guest did not turn the vCPU on.
+ * Return: whether the vCPU may run
  */
-int pvm_vcpu_flush(struct pkvm_hyp_vcpu *hyp_vcpu)
+bool pvm_vcpu_flush(struct pkvm_hyp_vcpu *hyp_vcpu, int *exit_code)
 {
 	struct kvm_vcpu *vcpu = &hyp_vcpu->vcpu, *host_vcpu = hyp_vcpu->host_vcpu;
 	u64 hcr = READ_ONCE(host_vcpu->arch.hcr_el2);
-	int ret;
 
-	ret = pvm_psci_enter(hyp_vcpu);
-	if (ret)
-		return ret;
+	if (!pvm_psci_enter(hyp_vcpu, exit_code))
+		return false;
 
 	vcpu->arch.hcr_el2 &= ~PKVM_HCR_EL2_HOST_PVM;
 	vcpu->arch.hcr_el2 |= hcr & PKVM_HCR_EL2_HOST_PVM;
@@ -276,7 +293,26 @@ int pvm_vcpu_flush(struct pkvm_hyp_vcpu *hyp_vcpu)
 	pvm_timer_restore(&vcpu->arch.ctxt);
 	pvm_pmu_stop(hyp_vcpu);
 
-	return 0;
+	return true;
+}
+
+/**
+ * pvm_vcpu_retry_with_memcache() - Have the host refill a vCPU's memcache for a hypercall
+ * @hyp_vcpu:	the vCPU, stopped at an HVC that has changed nothing yet
+ *
+ * The guest makes its call again when the vCPU next runs.
+ *
+ * Return: false, the vCPU doesn't go on at once.
+ */
+bool pvm_vcpu_retry_with_memcache(struct pkvm_hyp_vcpu *hyp_vcpu)
+{
+	write_sysreg(read_sysreg(elr_el2) - 4, elr_el2);
+
+	hyp_vcpu->expects = PVM_EXPECTS_MEMCACHE;
+	hyp_vcpu->exit_args[0] = ARM_SMCCC_VENDOR_HYP_KVM_MMIO_GUARD_FUNC_ID;
+	hyp_vcpu->exit_args[1] = 0;
+
+	return false;
 }
 
 /* What the host learns of a trap. @x0 stays as it is if there is nothing to hand over in it. */
@@ -291,8 +327,11 @@ static void pvm_export_trap(struct pkvm_hyp_vcpu *hyp_vcpu, struct kvm_vcpu_faul
 		hyp_vcpu->expects = PVM_EXPECTS_ABORT;
 		fault->hpfar_el2 = vcpu->arch.fault.hpfar_el2;
 		fault->esr_el2 = esr & PVM_ESR_DABT;
-		if (!pvm_abort_is_mmio(hyp_vcpu))
+		if (!pvm_abort_is_mmio(hyp_vcpu)) {
+			/* The host would skip cache maintenance, and can't. */
+			fault->esr_el2 &= ~ESR_ELx_CM;
 			break;
+		}
 		hyp_vcpu->expects = PVM_EXPECTS_MMIO;
 		if (!kvm_vcpu_dabt_isvalid(vcpu))
 			break;

@@ -42,6 +42,7 @@
 #define ATTACK_TIMEOUT		250
 #define VTIMER_INTID		27
 #define TIMER_MS		2
+#define TIMER_CVAL		0x0011223344556677ul
 
 #define MMIO_GPA		0x10000000ul
 #define MMIO_VALUE		0x0ddba11d0ddba11dul
@@ -72,7 +73,9 @@ enum guest_cmd {
 	CMD_SPIN,		/* stay in the guest until told to leave */
 	CMD_SPIN_TIMER,		/* the same, with a timer that fires meanwhile */
 	CMD_IRQ,		/* take a timer interrupt */
+	CMD_TIMER,		/* keep a timer that is far off, over an exit by WFI */
 	CMD_CPU_ON,		/* turn on vCPU 1 */
+	CMD_OFF,		/* SYSTEM_OFF */
 	CMD_END,
 };
 
@@ -86,6 +89,7 @@ struct shared {
 	u64 nr_spins;
 	u64 look;		/* the guest is out of its window */
 	u64 irqs;
+	u64 timer_rounds;
 	u64 started;		/* by vCPU 1: its argument */
 	u64 ended;
 	u32 flag;
@@ -196,6 +200,18 @@ static void guest_take_irq(struct shared *shared)
 	local_irq_disable();
 }
 
+/* Nobody else writes its registers. */
+static void guest_keep_timer(struct shared *shared)
+{
+	timer_set_cval(VIRTUAL, TIMER_CVAL);
+	timer_set_ctl(VIRTUAL, CTL_ENABLE | CTL_IMASK);
+	wfi();
+	GUEST_ASSERT_EQ(timer_get_cval(VIRTUAL), TIMER_CVAL);
+	GUEST_ASSERT_EQ(timer_get_ctl(VIRTUAL), CTL_ENABLE | CTL_IMASK);
+	timer_set_ctl(VIRTUAL, 0);
+	WRITE_ONCE(shared->timer_rounds, shared->timer_rounds + 1);
+}
+
 static void guest_code(struct guest_cpu *cpu)
 {
 	struct shared *shared = cpu->shared;
@@ -239,11 +255,18 @@ static void guest_code(struct guest_cpu *cpu)
 		case CMD_IRQ:
 			guest_take_irq(shared);
 			break;
+		case CMD_TIMER:
+			guest_keep_timer(shared);
+			break;
 		case CMD_CPU_ON:
 			WRITE_ONCE(shared->cmd, CMD_ROUND);
 			GUEST_ASSERT_EQ(psci_cpu_on(vcpu_id_to_mpidr(1), cpu->second.entry,
 						    cpu->second.context), PSCI_RET_SUCCESS);
 			break;
+		case CMD_OFF:
+			pkvm_hvc(PSCI_0_2_FN_SYSTEM_OFF, 0, 0, 0);
+			/* It does not come back from there. */
+			fallthrough;
 		default:
 			WRITE_ONCE(shared->ended, 1);
 			GUEST_DONE();
@@ -1235,6 +1258,47 @@ TEST_F_TIMEOUT(vcpu, host_does_not_run_a_vcpu_that_is_off, ATTACK_TIMEOUT)
 	EXPECT_EQ(READ_ONCE(v->shared->started), STARTED_BY_GUEST);
 }
 
+/* On its own, since this guest does not live to be asked how it is. */
+TEST(host_does_not_run_a_guest_that_is_off)
+{
+	struct victim *v = calloc(1, sizeof(*v));
+	struct kvm_run *run;
+	int i, j;
+
+	TEST_REQUIRE_ADVERSARY();
+	TEST_REQUIRE_PKVM();
+	TEST_REQUIRE(kvm_supports_vgic_v3());
+
+	start(v, true);
+	run = v->vcpus[0]->run;
+	run_until(v, CMD_ROUND, &v->shared->rounds);
+	WRITE_ONCE(v->shared->cmd, CMD_OFF);
+	ASSERT_EQ(run_not_interrupted(v->vcpus[0]), 0);
+	ASSERT_EQ(run->exit_reason, KVM_EXIT_SYSTEM_EVENT);
+	ASSERT_EQ(run->system_event.type, KVM_SYSTEM_EVENT_SHUTDOWN);
+
+	/* As it is, and from elsewhere */
+	for (i = 0; i < 4; i++) {
+		for (j = 0; j < NR_VCPUS; j++) {
+			if (i % 2)
+				write_evil_start(v, j);
+			adv_hvc(ADV_CPU_ANY, v->load, v->kvm.handle, j);
+			/* For the host, an interrupt before the first instruction */
+			EXPECT_EQ(adv_hvc(ADV_CPU_ANY, v->run, v->objects[j].va),
+				  ARM_EXCEPTION_IRQ);
+			adv_hvc(ADV_CPU_ANY, v->put);
+		}
+	}
+	EXPECT_EQ(READ_ONCE(v->shared->ended), 0);
+	EXPECT_EQ(READ_ONCE(v->shared->started), 0);
+
+	set_alarm(0);
+	kvm_vm_free(v->vm);
+	free(v->saved);
+	free(v->hostile);
+	free(v);
+}
+
 TEST_F_TIMEOUT(vcpu, host_does_not_start_a_vcpu_again, ATTACK_TIMEOUT)
 {
 	struct victim *v = &self->v;
@@ -1255,6 +1319,27 @@ TEST_F_TIMEOUT(vcpu, host_does_not_start_a_vcpu_again, ATTACK_TIMEOUT)
 		restore(v);
 	}
 	EXPECT_EQ(READ_ONCE(v->shared->started), 0);
+}
+
+/*
+ * KVM loads the virtual timer's registers from its struct kvm_vcpu, as it may
+ * while a vCPU is loaded, at any time: the guest does not see it.
+ */
+TEST_F_TIMEOUT(vcpu, host_writes_the_timer_and_the_guest_keeps_its_own, ATTACK_TIMEOUT)
+{
+	struct victim *v = &self->v;
+	const u64 cvals[] = { 0, ~0ul, 0x0123456789abcdeful };
+	u64 rounds;
+	int i;
+
+	run_until(v, CMD_TIMER, &v->shared->timer_rounds);
+	rounds = READ_ONCE(v->shared->timer_rounds);
+	for (i = 0; READ_ONCE(v->shared->timer_rounds) < rounds + 4 * ARRAY_SIZE(cvals); i++) {
+		ASSERT_LT(i, 500);
+		adv_field_write(&v->objects[0], "CNTV_CVAL_EL0", cvals[i % ARRAY_SIZE(cvals)]);
+		adv_field_write(&v->objects[0], "CNTV_CTL_EL0", i % 4);
+		serve(v, false);
+	}
 }
 
 static struct adv_loop_thread loop_thread(int cpu, u64 id, u64 arg1, u64 arg2)
@@ -1302,7 +1387,8 @@ static void *tug_thread(void *arg)
 	int i;
 
 	pin_to_cpu(tug->cpu);
-	for (i = 0; i < 4 * NR_RACES; i++) {
+	/* In vain is quick: an emulated CPU does all of it while the other one stands still. */
+	for (i = 0; i < 4 * NR_RACES || (!tug->nr_runs && i < 4000 * NR_RACES); i++) {
 		raw_load(v);
 		tug->nr_runs += adv_hvc(ADV_CPU_ANY, v->run, v->objects[0].va) >= 0;
 		raw_put(v);

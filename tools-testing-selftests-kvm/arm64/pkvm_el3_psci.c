@@ -8,6 +8,8 @@
  * stage-2.  The firmware's log shows the one, a stub at the host's entry point
  * the other, while a protected guest waits for its memory to be touched.
  *
+ * While there is a protected guest, a reset is to wipe memory (MEM_PROTECT).
+ *
  * Needs an EL3 monitor with a log, which implements CPU_SUSPEND to power-down and
  * SYSTEM_SUSPEND.
  */
@@ -324,6 +326,127 @@ TEST_F(el3_psci, kernel_that_was_suspended_comes_back_by_el2)
 	EXPECT_EQ(el3_log_count(self->mark, PSCI_1_0_FN64_SYSTEM_SUSPEND), 1);
 	EXPECT_EQ(el3_log_count(self->mark, PSCI_0_2_FN64_CPU_ON), nr_cpus - 1);
 	EXPECT_GE(check_entry_points(_metadata, self->mark), nr_cpus);
+}
+
+/* Whether a reset would wipe memory, as the next call finds it */
+static bool mem_is_protected(void)
+{
+	u64 mark = el3_log_mark();
+	struct el3_log_entry e;
+
+	TEST_ASSERT(adv_smc(ADV_CPU_ANY, PSCI_0_2_FN_PSCI_VERSION) > 0, "PSCI_VERSION");
+	TEST_ASSERT(el3_log_find(mark, PSCI_0_2_FN_PSCI_VERSION, &e), "no PSCI_VERSION in the log");
+
+	return e.flags & EL3_LOG_MEM_PROTECT;
+}
+
+FIXTURE(el3_mem_protect) {
+	u64 mark;
+};
+
+FIXTURE_SETUP(el3_mem_protect)
+{
+	ASSERT_FALSE(mem_is_protected());
+	self->mark = el3_log_mark();
+}
+
+/* Released with the last guest, and asked for no more often than has to be */
+FIXTURE_TEARDOWN(el3_mem_protect)
+{
+	struct el3_log_entry e;
+	bool on = false;
+	u64 n;
+
+	EXPECT_FALSE(mem_is_protected());
+	el3_log_for_each(n, self->mark, &e) {
+		if (EL3_LOG_FID(&e) != PSCI_1_1_FN_MEM_PROTECT)
+			continue;
+		EXPECT_EQ(e.x[1], !on);
+		EXPECT_EQ(e.out[0], on);
+		on = e.x[1];
+	}
+	EXPECT_FALSE(on);
+}
+
+static void create_guest(struct remote_guest *guest, struct vm_shape shape)
+{
+	struct kvm_vm *vm;
+
+	remote_guest_create(guest, shape);
+	vm = guest->vm;
+	vm_userspace_mem_region_add(vm, VM_MEM_SRC_ANONYMOUS, TEST_GPA, TEST_SLOT,
+				    vm_calc_num_guest_pages(vm->mode, TEST_PAGES * getpagesize()),
+				    0);
+	virt_map(vm, TEST_GPA, TEST_GPA, TEST_PAGES * getpagesize() / vm->page_size);
+	remote_guest_do(guest, REMOTE_WRITE, TEST_GPA, TEST_PAGES);
+}
+
+TEST_F(el3_mem_protect, memory_is_wiped_on_reset_while_any_protected_guest_lives)
+{
+	struct remote_guest guests[3];
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(guests); i++) {
+		create_guest(&guests[i], VM_SHAPE_PROTECTED);
+		EXPECT_TRUE(mem_is_protected());
+	}
+	for (i = 0; i < ARRAY_SIZE(guests); i++) {
+		EXPECT_TRUE(mem_is_protected());
+		kvm_vm_free(guests[i].vm);
+	}
+	EXPECT_FALSE(mem_is_protected());
+	EXPECT_EQ(el3_log_count(self->mark, PSCI_1_1_FN_MEM_PROTECT), 2);
+
+	/* Once more */
+	create_guest(&guests[0], VM_SHAPE_PROTECTED);
+	EXPECT_TRUE(mem_is_protected());
+	kvm_vm_free(guests[0].vm);
+}
+
+TEST_F(el3_mem_protect, guest_that_shares_and_reclaims_releases_it_too)
+{
+	struct remote_guest guest;
+
+	create_guest(&guest, VM_SHAPE_PROTECTED);
+	remote_guest_do(&guest, REMOTE_SHARE, TEST_GPA, 1);
+	remote_guest_do(&guest, REMOTE_SHARE, TEST_GPA + getpagesize(), 1);
+	remote_guest_do(&guest, REMOTE_UNSHARE, TEST_GPA, 1);
+	EXPECT_TRUE(mem_is_protected());
+	kvm_vm_free(guest.vm);
+}
+
+TEST_F(el3_mem_protect, non_protected_guest_does_not_need_it)
+{
+	struct remote_guest guest;
+
+	create_guest(&guest, VM_SHAPE_DEFAULT);
+	EXPECT_FALSE(mem_is_protected());
+	kvm_vm_free(guest.vm);
+	EXPECT_EQ(el3_log_count(self->mark, PSCI_1_1_FN_MEM_PROTECT), 0);
+}
+
+TEST_F(el3_mem_protect, host_does_not_turn_it_off)
+{
+	static const u32 fids[] = {
+		PSCI_1_1_FN_MEM_PROTECT, PSCI_1_1_FN_MEM_PROTECT | BIT(16),
+		PSCI_1_1_FN_MEM_PROTECT | BIT(30), PSCI_1_1_FN_MEM_PROTECT | BIT(17),
+		PSCI_1_1_FN_MEM_PROTECT_CHECK_RANGE, PSCI_1_1_FN64_MEM_PROTECT_CHECK_RANGE,
+	};
+	static const u64 args[] = { 0, 1, 2, ~0ul };
+	struct remote_guest guest;
+	int i, j;
+
+	create_guest(&guest, VM_SHAPE_PROTECTED);
+	for (i = 0; i < ARRAY_SIZE(fids); i++) {
+		for (j = 0; j < ARRAY_SIZE(args); j++) {
+			EXPECT_EQ(adv_smc(ADV_CPU_ANY, fids[i], args[j]), PSCI_RET_NOT_SUPPORTED)
+				TH_LOG("0x%x", fids[i]);
+			EXPECT_TRUE(mem_is_protected());
+		}
+	}
+	kvm_vm_free(guest.vm);
+	EXPECT_EQ(el3_log_count(self->mark, PSCI_1_1_FN_MEM_PROTECT), 2);
+	EXPECT_EQ(el3_log_count(self->mark, PSCI_1_1_FN_MEM_PROTECT_CHECK_RANGE), 0);
 }
 
 int main(int argc, char **argv)

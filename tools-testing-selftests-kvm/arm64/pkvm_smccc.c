@@ -40,15 +40,27 @@ static const struct {
 	{ PSCI_0_2_FN_MIGRATE_INFO_TYPE,			PSCI_0_2_TOS_MP },
 	{ PSCI_1_1_FN_SYSTEM_RESET2,				PSCI_RET_INVALID_PARAMS },
 	{ PSCI_1_1_FN64_SYSTEM_RESET2,				PSCI_RET_INVALID_PARAMS },
-	/* A bit for each function of the service: itself, HYP_MEMINFO, MEM_SHARE, MEM_UNSHARE */
-	{ PKVM_HVC_FEATURES,					BIT(0) | BIT(2) | BIT(3) | BIT(4) },
+	/*
+	 * A bit for each function of the service: itself, HYP_MEMINFO, MEM_SHARE,
+	 * MEM_UNSHARE, and those of MMIO guard
+	 */
+	{ PKVM_HVC_FEATURES,					0xdfd },
 	{ PKVM_HVC_HYP_MEMINFO,					SMCCC_RET_INVALID_PARAMETER },
 	{ PKVM_HVC_MEM_SHARE,					SMCCC_RET_INVALID_PARAMETER },
 	{ PKVM_HVC_MEM_UNSHARE,					SMCCC_RET_INVALID_PARAMETER },
+	{ PKVM_HVC_MMIO_GUARD_INFO,				SMCCC_RET_INVALID_PARAMETER },
+	{ PKVM_HVC_MMIO_GUARD_MAP,				SMCCC_RET_INVALID_PARAMETER },
+	{ PKVM_HVC_MMIO_GUARD_UNMAP,				SMCCC_RET_INVALID_PARAMETER },
+	{ PKVM_HVC_MMIO_RGUARD_MAP,				SMCCC_RET_INVALID_PARAMETER },
+	{ PKVM_HVC_MMIO_RGUARD_UNMAP,				SMCCC_RET_INVALID_PARAMETER },
 };
 
-/* Functions that end or stop the vCPU, see pkvm_psci and pkvm_cpu_state */
+/*
+ * Functions that end or stop the vCPU, or the way out by MMIO: see pkvm_psci,
+ * pkvm_cpu_state and pkvm_mmio_guard
+ */
 static const u32 no_return[] = {
+	PKVM_HVC_MMIO_GUARD_ENROLL,
 	PSCI_0_2_FN_CPU_SUSPEND,
 	PSCI_0_2_FN64_CPU_SUSPEND,
 	PSCI_0_2_FN_CPU_OFF,
@@ -125,6 +137,29 @@ static bool is_no_return(u32 id)
 	return false;
 }
 
+static bool is_trng(u32 id)
+{
+	return (id >= ARM_SMCCC_TRNG_VERSION && id <= ARM_SMCCC_TRNG_RND32) ||
+	       id == ARM_SMCCC_TRNG_RND64;
+}
+
+static s64 trng_answer(u32 id)
+{
+	switch (id) {
+	case ARM_SMCCC_TRNG_VERSION:
+		return 0x10000;
+	case ARM_SMCCC_TRNG_GET_UUID:
+		/* Whatever it is, it stays. */
+		return guest_hvc(id, 0);
+	case ARM_SMCCC_TRNG_RND32:
+	case ARM_SMCCC_TRNG_RND64:
+		/* INVALID_PARAMETERS of the TRNG's */
+		return -2;
+	default:
+		return SMCCC_RET_NOT_SUPPORTED;
+	}
+}
+
 static s64 expected_answer(u32 id)
 {
 	int i;
@@ -132,6 +167,10 @@ static s64 expected_answer(u32 id)
 	/* The answer is an id of 128 bits. */
 	if ((id & ~SVE_HINT) == ARM_SMCCC_VENDOR_HYP_CALL_UID_FUNC_ID)
 		return ARM_SMCCC_VENDOR_HYP_UID_KVM_REG_0;
+
+	/* It depends on the machine whether there is a TRNG, see pkvm_trng. */
+	if (is_trng(id & ~SVE_HINT) && guest_hvc(ARM_SMCCC_TRNG_VERSION, 0) > 0)
+		return trng_answer(id & ~SVE_HINT);
 
 	for (i = 0; i < ARRAY_SIZE(answers); i++) {
 		if ((id & FAST ? id & ~SVE_HINT : id) == answers[i].id)
@@ -255,11 +294,6 @@ static void guest_services(void)
 		{ ARM_SMCCC_ARCH_FEATURES_FUNC_ID, ARM_SMCCC_HV_PV_TIME_FEATURES },
 		{ ARM_SMCCC_HV_PV_TIME_FEATURES, ARM_SMCCC_HV_PV_TIME_ST },
 		{ ARM_SMCCC_HV_PV_TIME_ST, 0 },
-		{ ARM_SMCCC_TRNG_VERSION, 0 },
-		{ ARM_SMCCC_TRNG_FEATURES, ARM_SMCCC_TRNG_RND64 },
-		{ ARM_SMCCC_TRNG_GET_UUID, 0 },
-		{ ARM_SMCCC_TRNG_RND32, 32 },
-		{ ARM_SMCCC_TRNG_RND64, 64 },
 		{ ARM_SMCCC_VENDOR_HYP_KVM_PTP_FUNC_ID, 0 },
 	};
 	static const u32 workarounds[] = {

@@ -33,10 +33,23 @@ struct el3_log_entry {
 #define EL3_LOG_EL(flags)	((flags) & 3)	/* of the caller */
 #define EL3_LOG_NS		BIT(2)		/* the caller is non-secure */
 #define EL3_LOG_RETURNED	BIT(3)
+#define EL3_LOG_MEM_PROTECT	BIT(4)		/* was on: a reset would wipe memory */
 #define EL3_LOG_IMM(flags)	((flags) >> 16)	/* of the SMC instruction */
 
 /* The function ID without the bit that SMCCC 1.3 gives to a hint */
 #define EL3_LOG_FID(entry)	((u32)(entry)->x[0] & ~BIT(16))
+
+/*
+ * Calls of the monitor's own, among the OEM's: which bits of x18 to x30 are set,
+ * ORed in x1; have TRNG_RND of exactly x1 bits return the status x2, and x3 in
+ * x1 to x3, until it is called with 0 bits.
+ */
+#define EL3_TEST_REGISTERS	0xc300f001u
+#define EL3_TEST_TRNG		0xc300f002u
+
+/* The UUID of the monitor's TRNG, and the upper byte of each of its random words */
+#define EL3_TRNG_UUID		{ 0xe3e3e3e3, 0x70b14c4e, 0x474e5254, 0x00000001 }
+#define EL3_TRNG_MARK		0xe3ul
 
 /* A ring: entry n is entries[n % count] as long as its seq is n + 1. */
 struct el3_log {
