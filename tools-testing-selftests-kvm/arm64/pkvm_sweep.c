@@ -1066,6 +1066,12 @@ static void pin_to(int cpu)
 static void *fuzz_thread(void *arg)
 {
 	struct fuzzer *f = arg;
+	sigset_t alarms;
+
+	/* They are for the thread that runs guests. */
+	sigemptyset(&alarms);
+	sigaddset(&alarms, SIGALRM);
+	pthread_sigmask(SIG_BLOCK, &alarms, NULL);
 
 	pin_to(f->cpu);
 	while (!atomic_load(&stop))
