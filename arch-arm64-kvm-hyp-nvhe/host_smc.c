@@ -47,10 +47,7 @@ static bool host_smc_is_listed(u32 fid)
 	case ARM_SMCCC_TRNG_GET_UUID:
 	case ARM_SMCCC_TRNG_RND32:
 	case ARM_SMCCC_TRNG_RND64:
-	/*
-	 * What the proxy of FF-A has let through. It looks at the number only; with
-	 * a reserved bit of the identifier it is another function.
-	 */
+	/* What the proxy of FF-A has let through */
 	case FFA_SMC_32(FFA_MIN_FUNC_NUM) ... FFA_SMC_32(FFA_MAX_FUNC_NUM):
 	case FFA_SMC_64(FFA_MIN_FUNC_NUM) ... FFA_SMC_64(FFA_MAX_FUNC_NUM):
 		return true;
@@ -64,10 +61,12 @@ static bool host_smc_is_vendors(u32 fid)
 {
 	/*
 	 * Yielding calls are all of the trusted OS, but for those of owners 0
-	 * and 1, which are of before SMCCC.
+	 * and 1, which are of before SMCCC. Nobody uses those that look like a
+	 * standard service.
 	 */
 	if (!ARM_SMCCC_IS_FAST_CALL(fid))
-		return true;
+		return ARM_SMCCC_OWNER_NUM(fid) < ARM_SMCCC_OWNER_STANDARD ||
+		       ARM_SMCCC_OWNER_NUM(fid) > ARM_SMCCC_OWNER_VENDOR_HYP;
 
 	switch (ARM_SMCCC_OWNER_NUM(fid)) {
 	case ARM_SMCCC_OWNER_CPU:

@@ -186,6 +186,15 @@ static void pvm_mmio_read_done(struct kvm_vcpu *vcpu, u64 data)
 }
 
 /*
+ * Does it end in the page of its first byte? The smallest one that there is, as
+ * the guest's may be smaller than the hypervisor's.
+ */
+static bool pvm_abort_is_in_a_page(const struct kvm_vcpu *vcpu)
+{
+	return (kvm_vcpu_get_hfar(vcpu) & (SZ_4K - 1)) + kvm_vcpu_dabt_get_as(vcpu) <= SZ_4K;
+}
+
+/*
  * May the host act as a device for the access that the vCPU was stopped at?
  * Not where the guest has memory, nor where it had some that was reclaimed, nor
  * where an enrolled guest did not say that there is one.
@@ -198,6 +207,7 @@ static bool pvm_abort_is_mmio(struct pkvm_hyp_vcpu *hyp_vcpu)
 	       (kvm_vcpu_dabt_isvalid(vcpu) || kvm_vcpu_dabt_is_cm(vcpu)) &&
 	       kvm_vcpu_trap_is_translation_fault(vcpu) &&
 	       !kvm_vcpu_abt_iss1tw(vcpu) &&
+	       (!kvm_vcpu_dabt_isvalid(vcpu) || pvm_abort_is_in_a_page(vcpu)) &&
 	       pkvm_guest_ipa_is_mmio(pkvm_hyp_vcpu_to_hyp_vm(hyp_vcpu),
 				      kvm_vcpu_get_fault_ipa(vcpu));
 }
@@ -251,12 +261,17 @@ static void pvm_import_answer(struct pkvm_hyp_vcpu *hyp_vcpu, u64 hcr)
 	}
 
 	/*
-	 * Memory may have come since, or what MMIO guard says of the page have
-	 * changed, by way of another vCPU. The access was before that: the host
-	 * could as well have entered the vCPU with its answer and an interrupt
-	 * pending, and then have donated the page, or run the other vCPU.
+	 * Memory may have come since, or the guard of the page have gone, by
+	 * way of another vCPU. The access was before that: the host could as
+	 * well have entered the vCPU with its answer and an interrupt pending,
+	 * and then have donated the page, or run the other vCPU.
 	 */
 	if (expects != PVM_EXPECTS_MMIO || !(iflags & unpack_vcpu_flag(INCREMENT_PC)))
+		return;
+
+	/* To be done again: another vCPU has enrolled the guest meanwhile. */
+	if (!hyp_vcpu->expects_guarded &&
+	    READ_ONCE(pkvm_hyp_vcpu_to_hyp_vm(hyp_vcpu)->is_enrolled))
 		return;
 
 	if (kvm_vcpu_dabt_isvalid(vcpu) && !kvm_vcpu_dabt_iswrite(vcpu))
@@ -325,6 +340,9 @@ static void pvm_export_trap(struct pkvm_hyp_vcpu *hyp_vcpu, struct kvm_vcpu_faul
 	switch (ESR_ELx_EC(esr)) {
 	case ESR_ELx_EC_DABT_LOW:
 		hyp_vcpu->expects = PVM_EXPECTS_ABORT;
+		/* Before it is looked at: at worst the access is done again. */
+		hyp_vcpu->expects_guarded =
+			READ_ONCE(pkvm_hyp_vcpu_to_hyp_vm(hyp_vcpu)->is_enrolled);
 		fault->hpfar_el2 = vcpu->arch.fault.hpfar_el2;
 		fault->esr_el2 = esr & PVM_ESR_DABT;
 		if (!pvm_abort_is_mmio(hyp_vcpu)) {

@@ -76,12 +76,15 @@ static inline el3_u64 el3_trng_word(el3_u64 n)
  * Calls of the monitor's own, among the OEM's, with which a test has it do what firmware should
  * not, or looks at more of a call than the log has.
  *
- * EL3_TEST_REGISTERS: returns 0 in x0, and in x1 which bits of x18 to x30 were set, all ORed.
+ * EL3_TEST_REGISTERS: returns 0 in x0, and in x1 which bits of x18 to x30 were set, all ORed; in
+ * x2 the same of all calls since it was last called.
  * EL3_TEST_TRNG: x1 bits, x2 status, x3 fill. From now on TRNG_RND of exactly that many bits
  * returns that status in x0 and the fill in x1 to x3; 0 bits ends it.
+ * EL3_TEST_RESET: with x1 1, SYSTEM_RESET and SYSTEM_RESET2 come to nothing; 0 ends it.
  */
 #define EL3_TEST_REGISTERS	0xc300f001
 #define EL3_TEST_TRNG		0xc300f002
+#define EL3_TEST_RESET		0xc300f003
 
 /*
  * The FF-A partition that takes memory and direct messages; it answers a message with the

@@ -102,6 +102,7 @@ static inline u64 arg(const struct regs *r, int n)
 /* log.c */
 void log_init(u64 base, u64 size, u32 ncpus);
 u64 log_call(const struct regs *r, u32 esr);
+u64 log_take_registers(void);
 void log_return(u64 n, const struct regs *r);
 
 /*
@@ -111,7 +112,7 @@ void log_return(u64 n, const struct regs *r);
 bool psci(struct regs *r, u32 fn);
 void psci_wait_off(struct regs *r);
 void psci_enter(struct regs *r, u64 entry, u64 context);
-extern bool mem_protect;
+extern bool mem_protect, no_reset;
 void system_off(void) __attribute__((noreturn));
 void arch(struct regs *r, u32 fn);
 void trng(struct regs *r, u32 fn);

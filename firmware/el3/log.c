@@ -38,6 +38,14 @@ void log_init(u64 base, u64 size, u32 ncpus)
 	ring = log;
 }
 
+/* Of x18 to x30 of all calls; EL3_TEST_REGISTERS takes it. */
+static u64 registers;
+
+u64 log_take_registers(void)
+{
+	return __atomic_exchange_n(&registers, 0, __ATOMIC_RELAXED);
+}
+
 u64 log_call(const struct regs *r, u32 esr)
 {
 	struct el3_log_entry *e;
@@ -46,6 +54,8 @@ u64 log_call(const struct regs *r, u32 esr)
 	if (!ring)
 		return 0;
 	lock(&log_lock);
+	for (int i = 18; i < 31; i++)
+		registers |= r->x[i];
 	n = next++;
 	e = &ring->entries[n % count];
 	__atomic_store_n(&e->seq, 0, __ATOMIC_RELAXED);

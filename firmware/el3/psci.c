@@ -25,7 +25,7 @@ enum {
 #define FN64_ONLY (BIT(CPU_SUSPEND) | BIT(CPU_ON_FN) | BIT(AFFINITY_INFO) | BIT(SYSTEM_SUSPEND) | \
 		 BIT(SYSTEM_RESET2) | BIT(MEM_PROTECT_CHECK_RANGE))
 
-bool mem_protect;
+bool mem_protect, no_reset;
 static struct lock psci_lock;
 extern u64 ready;
 
@@ -237,12 +237,16 @@ bool psci(struct regs *r, u32 fn)
 	case SYSTEM_OFF:
 		system_off();
 	case SYSTEM_RESET:
+		if (no_reset)
+			break;
 		system_reset();
 		break;
 	case SYSTEM_RESET2:
-		ret = a1 ? INVALID_PARAMETERS : SUCCESS;	/* 0: a warm reset */
-		if (!ret)
-			system_reset();
+		ret = a1 ? INVALID_PARAMETERS : DENIED;	/* 0: a warm reset, which keeps memory */
+		if (a1 || no_reset)
+			break;
+		mem_protect = false;
+		system_reset();
 		break;
 	case MEM_PROTECT:
 		ret = a1 > 1 ? INVALID_PARAMETERS : mem_protect;

@@ -107,6 +107,10 @@ void test(struct regs *r)
 		for (int i = 18; i < 31; i++)
 			set |= r->x[i];
 		r->x[1] = set;
+		r->x[2] = log_take_registers();
+		break;
+	case EL3_TEST_RESET:
+		no_reset = r->x[1];
 		break;
 	case EL3_TEST_TRNG:
 		trng_fault.bits = r->x[1];

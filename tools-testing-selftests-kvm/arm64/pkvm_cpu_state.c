@@ -688,6 +688,52 @@ TEST(debug_registers_of_a_protected_guest_are_raz_wi)
 	kvm_vm_free(vm);
 }
 
+/* What nobody has written comes out of reset. */
+static void guest_gic_cpu_interface(bool writes)
+{
+	write_sysreg_s(read_sysreg_s(SYS_ICC_SRE_EL1) | ICC_SRE_EL1_SRE, SYS_ICC_SRE_EL1);
+	isb();
+	if (writes) {
+		write_sysreg_s(0xa8, SYS_ICC_PMR_EL1);
+		write_sysreg_s(1, SYS_ICC_IGRPEN1_EL1);
+		write_sysreg_s(5, SYS_ICC_BPR1_EL1);
+		isb();
+		GUEST_ASSERT_EQ(read_sysreg_s(SYS_ICC_PMR_EL1), 0xa8);
+	} else {
+		GUEST_ASSERT_EQ(read_sysreg_s(SYS_ICC_PMR_EL1), 0);
+		GUEST_ASSERT_EQ(read_sysreg_s(SYS_ICC_IGRPEN1_EL1), 0);
+		GUEST_ASSERT_NE(read_sysreg_s(SYS_ICC_BPR1_EL1), 5);
+	}
+	GUEST_DONE();
+}
+
+TEST(gic_cpu_interface_of_a_guest_is_not_the_one_of_the_guest_before)
+{
+	static const struct {
+		bool protected, writes;
+	} guests[] = {
+		{ false, true }, { true, false }, { true, true }, { true, false },
+		{ false, false },
+	};
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm;
+	struct ucall uc;
+	int i;
+
+	TEST_REQUIRE_PKVM();
+	TEST_REQUIRE(kvm_supports_vgic_v3());
+
+	pin_self_to_cpu(sched_getcpu());
+	for (i = 0; i < ARRAY_SIZE(guests); i++) {
+		vm = vm_create_shape_with_one_vcpu(guests[i].protected ? VM_SHAPE_PROTECTED :
+						   VM_SHAPE_DEFAULT, &vcpu,
+						   guest_gic_cpu_interface);
+		vcpu_args_set(vcpu, 1, (u64)guests[i].writes);
+		vcpu_run_until(vcpu, UCALL_DONE, &uc);
+		kvm_vm_free(vm);
+	}
+}
+
 struct vcpu_thread {
 	struct vmm_vcpu *v;
 	size_t mapping_size;

@@ -944,6 +944,14 @@ TEST_F(el3_ffa, calls_that_the_host_has_no_use_for_are_not_supported)
 		FFA64(0x74), FFA(0x75), FFA(0x76), FFA(0x78), FFA(0x79), FFA(0x7a), FFA(0x7d),
 		FFA(0x7e), FFA(0x7f), FFA(0x80), FFA(0x81), FFA(0x82), FFA(0x83), FFA(0x8a),
 		FFA64(0x8b), FFA64(0x8d), FFA64(0x8e),
+		/* with an address, or of another caller's */
+		FFA(0x84), FFA(0x86), FFA(0x87), FFA64(0x87), FFA(0x88), FFA64(0x88), FFA(0x89),
+		FFA64(0x89), FFA(0x8c), FFA64(0x70), FFA64(0x83),
+		/* with the width of another function's */
+		FFA64(0x63), FFA64(0x64), FFA64(0x65), FFA(0x66), FFA64(0x67), FFA64(0x68),
+		FFA64(0x69), FFA64(0x77), FFA64(0x7b),
+		/* that there are not yet */
+		FFA(0x8f), FFA64(0x8f), FFA(0xef), FFA64(0xef),
 	};
 	const struct ffa_range range = { self->page, getpagesize() / FFA_PAGE_SIZE };
 	struct ffa_desc desc;

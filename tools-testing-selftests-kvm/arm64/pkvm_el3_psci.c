@@ -425,6 +425,30 @@ TEST_F(el3_mem_protect, non_protected_guest_does_not_need_it)
 	EXPECT_EQ(el3_log_count(self->mark, PSCI_1_1_FN_MEM_PROTECT), 0);
 }
 
+/* Which would keep memory, by whatever type the vendor has */
+TEST_F(el3_mem_protect, host_gets_no_warm_reset_while_a_protected_guest_lives)
+{
+	static const u64 types[] = { 0, 1, BIT(31), BIT(31) | 1, ~0ul };
+	struct remote_guest guest;
+	int i;
+
+	if (adv_smc(ADV_CPU_ANY, EL3_TEST_RESET, 1))
+		SKIP(return, "needs a call of the OEM's");
+	create_guest(&guest, VM_SHAPE_PROTECTED);
+	for (i = 0; i < ARRAY_SIZE(types); i++) {
+		EXPECT_LT((s64)adv_smc(ADV_CPU_ANY, PSCI_1_1_FN64_SYSTEM_RESET2, types[i]), 0);
+		EXPECT_TRUE(mem_is_protected());
+	}
+	EXPECT_EQ(el3_log_count(self->mark, PSCI_1_1_FN64_SYSTEM_RESET2), 0);
+	EXPECT_EQ(el3_log_count(self->mark, PSCI_0_2_FN_SYSTEM_RESET), ARRAY_SIZE(types));
+
+	/* It does when there is none. */
+	kvm_vm_free(guest.vm);
+	EXPECT_LT((s64)adv_smc(ADV_CPU_ANY, PSCI_1_1_FN64_SYSTEM_RESET2, 0), 0);
+	EXPECT_EQ(el3_log_count(self->mark, PSCI_1_1_FN64_SYSTEM_RESET2), 1);
+	EXPECT_EQ(adv_smc(ADV_CPU_ANY, EL3_TEST_RESET, 0), 0);
+}
+
 TEST_F(el3_mem_protect, host_does_not_turn_it_off)
 {
 	static const u32 fids[] = {

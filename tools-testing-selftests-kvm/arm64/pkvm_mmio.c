@@ -201,6 +201,21 @@ static void guest_no_syndrome(void)
 	GUEST_DONE();
 }
 
+/* The last bytes of MMIO, the first ones of memory */
+static void guest_ends_in_memory(u64 addr, u64 memory, u64 aborts)
+{
+	u64 val;
+
+	WRITE_ONCE(*(u64 *)memory, OLD);
+	val = guest_ldr_x(addr);
+	GUEST_ASSERT_EQ(READ_ONCE(nr_aborts), aborts);
+	GUEST_ASSERT_EQ(val, aborts ? OLD : patterns[0]);
+	guest_str_x(addr, patterns[1]);
+	GUEST_ASSERT_EQ(READ_ONCE(nr_aborts), 2 * aborts);
+	GUEST_ASSERT_EQ(READ_ONCE(*(u64 *)memory), OLD);
+	GUEST_DONE();
+}
+
 /* VMM side */
 
 FIXTURE(pkvm_mmio) {
@@ -339,6 +354,26 @@ TEST_F(pkvm_mmio, access_without_syndrome_is_an_abort_of_the_guest)
 		TEST_ASSERT_EQ(__vcpu_run(self->vcpu), -1);
 		TEST_ASSERT_EQ(errno, ENOSYS);
 		return;
+	}
+	vcpu_run_until(self->vcpu, UCALL_DONE, &uc);
+}
+
+/* Whoever has no say in its own memory anyway gets what KVM makes of it. */
+TEST_F(pkvm_mmio, access_that_ends_in_memory_is_an_abort_of_a_protected_guest)
+{
+	u64 page = self->vm->page_size, addr = MMIO_GPA + page - 4;
+	gva_t memory = vm_alloc_page(self->vm);
+	struct ucall uc;
+
+	virt_map(self->vm, MMIO_GPA + page, addr_gva2gpa(self->vm, memory), 1);
+	vm_install_sync_handler(self->vm, VECTOR_SYNC_CURRENT, ESR_ELx_EC_DABT_CUR,
+				guest_abort_handler);
+	vcpu_arch_set_entry_point(self->vcpu, guest_ends_in_memory);
+	vcpu_args_set(self->vcpu, 3, addr, memory, (u64)variant->protected);
+	if (!variant->protected) {
+		run_to_mmio(self->vcpu, addr, 8, false);
+		memcpy(self->run->mmio.data, &patterns[0], sizeof(patterns[0]));
+		run_to_mmio(self->vcpu, addr, 8, true);
 	}
 	vcpu_run_until(self->vcpu, UCALL_DONE, &uc);
 }

@@ -1103,6 +1103,40 @@ FIXTURE_TEARDOWN(vcpus)
 {
 }
 
+static void guest_enrolls_meanwhile(u64 me)
+{
+	if (me) {
+		guest_enroll();
+	} else {
+		GUEST_SYNC(0);
+		guest_assert_abort(MMIO_GPA + 8);
+	}
+	GUEST_DONE();
+}
+
+TEST_F(vcpus, access_that_is_answered_after_enrolment_is_done_again)
+{
+	u64 val = DEVICE(MMIO_GPA + 8), i;
+	struct kvm_vcpu *vcpus[2];
+	struct kvm_run *run;
+	struct kvm_vm *vm;
+
+	vm = create_vm(ARRAY_SIZE(vcpus), vcpus);
+	for (i = 0; i < ARRAY_SIZE(vcpus); i++) {
+		vcpu_arch_set_entry_point(vcpus[i], guest_enrolls_meanwhile);
+		vcpu_args_set(vcpus[i], 1, i);
+	}
+	serve_until(vcpus[0], UCALL_SYNC);
+	vcpu_run(vcpus[0]);
+	run = vcpus[0]->run;
+	TEST_ASSERT_KVM_EXIT_REASON(vcpus[0], KVM_EXIT_MMIO);
+	TEST_ASSERT_EQ(run->mmio.phys_addr, MMIO_GPA + 8);
+	serve_until(vcpus[1], UCALL_DONE);
+	memcpy(run->mmio.data, &val, sizeof(val));
+	serve_until(vcpus[0], UCALL_DONE);
+	kvm_vm_free(vm);
+}
+
 TEST_F_TIMEOUT(vcpus, that_guard_the_same_pages_find_them_as_they_left_them, 280)
 {
 	run_vcpus(guest_rounds, -1);

@@ -1265,13 +1265,13 @@ static void on_alarm(int signal)
 {
 }
 
-/* As secret_vm_check(), or -EINTR: it does not come to its end. */
+/* -EINTR: it does not come to its end. */
 static int run_guest(struct secret_vm *guest)
 {
 	int ret;
 
 	alarm(GUEST_SECONDS);
-	ret = secret_vm_check(guest);
+	ret = secret_vm_check_interruptible(guest);
 	alarm(0);
 	guest_runs++;
 

@@ -41,11 +41,13 @@ struct el3_log_entry {
 
 /*
  * Calls of the monitor's own, among the OEM's: which bits of x18 to x30 are set,
- * ORed in x1; have TRNG_RND of exactly x1 bits return the status x2, and x3 in
- * x1 to x3, until it is called with 0 bits.
+ * ORed in x1, and in x2 those of all calls since it was last called; have
+ * TRNG_RND of exactly x1 bits return the status x2, and x3 in x1 to x3, until it
+ * is called with 0 bits; have resets come to nothing while x1 is 1.
  */
 #define EL3_TEST_REGISTERS	0xc300f001u
 #define EL3_TEST_TRNG		0xc300f002u
+#define EL3_TEST_RESET		0xc300f003u
 
 /* The UUID of the monitor's TRNG, and the upper byte of each of its random words */
 #define EL3_TRNG_UUID		{ 0xe3e3e3e3, 0x70b14c4e, 0x474e5254, 0x00000001 }

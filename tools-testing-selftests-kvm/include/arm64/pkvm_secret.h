@@ -70,10 +70,12 @@ void secret_vm_start(struct secret_vm *svm);
 /*
  * Let the guest look at its secret pages, the last one first, and set
  * guest_sees[] to the secret if it is in every word of a page, or to the first
- * word that differs.  Returns 0 or the error of KVM_RUN, negative, also -EINTR,
- * where guest_sees[] is 0 for the pages that the guest could not look at any more.
+ * word that differs.  Returns 0 or the error of KVM_RUN, negative, where
+ * guest_sees[] is 0 for the pages that the guest could not look at any more.
  */
 int secret_vm_check(struct secret_vm *svm);
+/* As that, or -EINTR: a signal came before the guest was done. */
+int secret_vm_check_interruptible(struct secret_vm *svm);
 
 /* Asserts that the host did not crash on the way: no new warning or oops. */
 void secret_vm_free(struct secret_vm *svm);

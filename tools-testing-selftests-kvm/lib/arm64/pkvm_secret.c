@@ -134,14 +134,13 @@ void secret_vm_start(struct secret_vm *svm)
 	svm->read_word = uc.args[0];
 }
 
-int secret_vm_check(struct secret_vm *svm)
+static int __secret_vm_check(struct secret_vm *svm, bool interruptible)
 {
 	struct ucall uc;
 
 	memset(svm->guest_sees, 0, sizeof(svm->guest_sees));
 	do {
-		/* Also where a signal came, so that a guest can be given up. */
-		if (__vcpu_run(svm->vcpu))
+		if (interruptible ? __vcpu_run(svm->vcpu) : _vcpu_run(svm->vcpu))
 			return -errno;
 		get_sync(svm, &uc);
 		TEST_ASSERT(uc.args[0] < NR_SECRET_PAGES, "Page %lu?", uc.args[0]);
@@ -149,6 +148,16 @@ int secret_vm_check(struct secret_vm *svm)
 	} while (uc.args[0]);
 
 	return 0;
+}
+
+int secret_vm_check(struct secret_vm *svm)
+{
+	return __secret_vm_check(svm, false);
+}
+
+int secret_vm_check_interruptible(struct secret_vm *svm)
+{
+	return __secret_vm_check(svm, true);
 }
 
 void secret_vm_free(struct secret_vm *svm)
