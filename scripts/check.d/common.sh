@@ -75,24 +75,37 @@ apply_patches() {
 }
 
 # Sets PATCHES and COMMITS, the series' patches and the commits they make (each patch's is
-# the COMMITS of the same index), and TIP; remembered by content.
+# the COMMITS of the same index), and TIP; remembered by content. A series that differs from one
+# of those in its last patches only, as with a planted fault, starts from there.
 series_commits() {
-	local key dir
+	local dir n
 	base_repo
 	mapfile -t PATCHES < <(series_patches)
 	[ ${#PATCHES[@]} -gt 0 ] || die "series names no patch"
-	key=$(cd "$TOP" && { echo "$BASE"; cat "${PATCHES[@]}"; } | sha256sum | cut -d' ' -f1)
 	mkdir -p "$WORK/applied"
-	TIP=$(cat "$WORK/applied/$key" 2>/dev/null) || TIP=
-	if [ -z "$TIP" ] || ! git_plain -C "$REPO" cat-file -e "$TIP" 2>/dev/null; then
+	TIP=
+	for ((n = ${#PATCHES[@]}; n > 0 && n > ${#PATCHES[@]} - 8; n--)); do
+		known_commit "$n" && break
+	done
+	if [ "$n" != ${#PATCHES[@]} ]; then
+		[ -n "$TIP" ] || n=0
 		dir=$(mktemp -u "$WORK/apply.XXXXXX")
-		sparse_tree "$dir" "$BASE"
-		apply_patches "$dir" "${PATCHES[@]}" || exit 1
+		sparse_tree "$dir" "${TIP:-$BASE}"
+		apply_patches "$dir" "${PATCHES[@]:n}" || exit 1
 		TIP=$(git_plain -C "$dir" rev-parse HEAD)
-		echo "$TIP" >"$WORK/applied/$key"
+		for ((n = ${#PATCHES[@]}; n > 0 && n > ${#PATCHES[@]} - 8; n--)); do
+			git_plain -C "$dir" rev-parse "HEAD~$((${#PATCHES[@]} - n))" >"$WORK/applied/$(applied_key "$n")"
+		done
 	fi
 	mapfile -t COMMITS < <(git_plain -C "$REPO" rev-list --reverse "$BASE..$TIP")
 	[ ${#COMMITS[@]} -eq ${#PATCHES[@]} ] || die "${#PATCHES[@]} patches make ${#COMMITS[@]} commits"
+}
+# Of the first N patches
+applied_key() { (cd "$TOP" && { echo "$BASE"; cat "${PATCHES[@]:0:$1}"; } | sha256sum | cut -d' ' -f1); }
+known_commit() {	# N; sets TIP
+	TIP=$(cat "$WORK/applied/$(applied_key "$1")" 2>/dev/null) && git_plain -C "$REPO" cat-file -e "$TIP" 2>/dev/null && return
+	TIP=
+	return 1
 }
 
 repo_diff() { git_plain -C "$REPO" diff-tree -r --no-commit-id --no-renames "$@"; }
