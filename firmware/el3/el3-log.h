@@ -92,5 +92,7 @@ static inline el3_u64 el3_trng_word(el3_u64 n)
  */
 #define EL3_FFA_PARTITION	0x8001
 #define EL3_FFA_UUID		{ 0xe3e3e3e3, 0x70b14c4e, 0x41464654, 0x00000001 }
+/* A transaction with this tag is taken, and the answer is FFA_MEM_OP_PAUSE. */
+#define EL3_FFA_TAG_PAUSE	0x6573756170
 
 #endif /* EL3_LOG_H */

@@ -55,13 +55,17 @@
 #define FFA_RET_NOT_SUPPORTED		(-1)
 #define FFA_RET_INVALID_PARAMETERS	(-2)
 #define FFA_RET_NO_MEMORY		(-3)
+#define FFA_RET_BUSY			(-4)
 #define FFA_RET_DENIED			(-6)
+#define FFA_RET_ABORTED			(-8)
 
 #define FFA_VERSION_1_2			0x10002
 #define FFA_PAGE_SIZE			SZ_4K
 
 /* The partition of the monitor */
 #define PARTITION			0x8001
+/* A transaction with this tag it takes, and says FFA_MEM_OP_PAUSE. */
+#define TAG_PAUSE			0x6573756170ul
 
 struct ffa_range {
 	u64 address;
@@ -495,16 +499,18 @@ TEST_F(el3_ffa, malformed_descriptor_is_refused)
 		FIELD(sender, 1, true),
 		FIELD(sender, PARTITION, true),
 		FIELD(sender, 0xffff, true),
+		/* In time slices */
+		FIELD(flags, 2, true),
+		FIELD(composite.nr_ranges, 0, true),
+		FIELD(composite.nr_ranges, 1, true),
+		FIELD(composite.nr_ranges, 3, true),
+		FIELD(composite.nr_ranges, 0xffffffff, true),
+		FIELD(composite.nr_ranges, 0x10000000, true),
 		/* What EL2 leaves to the partition manager */
 		FIELD(access_size, 0, false),
 		FIELD(access_size, 0xffffffff, false),
 		FIELD(access.receiver, 0, false),
 		FIELD(access.receiver, 0xffff, false),
-		FIELD(composite.nr_ranges, 0, false),
-		FIELD(composite.nr_ranges, 1, false),
-		FIELD(composite.nr_ranges, 3, false),
-		FIELD(composite.nr_ranges, 0xffffffff, false),
-		FIELD(composite.nr_ranges, 0x10000000, false),
 		FIELD(composite.nr_pages, 0, false),
 		FIELD(composite.nr_pages, 0xffffffff, false),
 	};
@@ -613,6 +619,34 @@ TEST_F(el3_ffa, length_that_is_wrong_is_refused)
 }
 
 /* Of a range without pages nobody is the owner, whosever address it has. */
+/*
+ * The partition manager may have the pages after an answer that is neither success nor
+ * a refusal. They are not the host's to give to others, until it is asked to give them back.
+ */
+TEST_F(el3_ffa, pages_stay_given_if_the_answer_is_not_a_refusal)
+{
+	const struct ffa_range range = { self->page, getpagesize() / FFA_PAGE_SIZE };
+	static const u32 fids[] = { FFA64_MEM_SHARE, FFA64_MEM_LEND };
+	struct ffa_desc desc;
+	u64 handle;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(fids); i++) {
+		ASSERT_EQ(ffa_give(self->tx, fids[i], &range, 1), 0);
+		handle = last_handle();
+		ASSERT_EQ(ffa_reclaim(handle), 0);
+
+		desc_init(&desc, &range, 1);
+		desc.tag = TAG_PAUSE;
+		tx_write(self->tx, &desc, sizeof(desc));
+		EXPECT_EQ(ffa(fids[i], DESC_SIZE(1), DESC_SIZE(1), 0, 0), FFA_RET_ABORTED);
+		EXPECT_FALSE(is_the_hosts_alone(self->page));
+		/* Handles follow each other. */
+		EXPECT_EQ(ffa_reclaim(handle + 1), 0);
+		EXPECT_ALONE(self->page);
+	}
+}
+
 TEST_F(el3_ffa, transaction_without_pages_is_refused)
 {
 	const u32 n = getpagesize() / FFA_PAGE_SIZE;
@@ -659,9 +693,11 @@ TEST_F(el3_ffa, fragment_of_no_transaction_is_refused)
 		mark = el3_log_mark();
 		for (j = 0; j < ARRAY_SIZE(bad); j++) {
 			tx_write(self->tx, &bad[j], sizeof(bad[j]));
-			EXPECT_EQ(ffa(FFA_MEM_FRAG_TX, lo, hi, sizeof(bad[j]), 0), FFA_RET_DENIED);
+			EXPECT_EQ(ffa(FFA_MEM_FRAG_TX, lo, hi, sizeof(bad[j]), 0),
+				  FFA_RET_INVALID_PARAMETERS);
 		}
 		EXPECT_EQ(nr_gifts(mark), 0);
+		EXPECT_EQ(el3_log_count(mark, FFA_MEM_RECLAIM), 0);
 		EXPECT_EQ(ffa(FFA_MEM_FRAG_TX, lo, hi, 8, 0), FFA_RET_INVALID_PARAMETERS);
 		EXPECT_EQ(ffa(FFA_MEM_FRAG_TX, lo, hi, size + 16, 0), FFA_RET_INVALID_PARAMETERS);
 		EXPECT_EQ(ffa(FFA_MEM_FRAG_TX, lo, hi, ~0u, 0), FFA_RET_INVALID_PARAMETERS);
@@ -676,8 +712,16 @@ TEST_F(el3_ffa, fragment_of_no_transaction_is_refused)
 	tx_write(self->tx, &good, sizeof(good));
 	EXPECT_LT(ffa(FFA_MEM_FRAG_TX, (u32)handle, handle >> 32, sizeof(good), 0), 0);
 	EXPECT_ALONE(self->pages);
+	/* Nor is it undone by one. */
+	mark = el3_log_mark();
+	for (j = 0; j < ARRAY_SIZE(bad); j++) {
+		tx_write(self->tx, &bad[j], sizeof(bad[j]));
+		EXPECT_LT(ffa(FFA_MEM_FRAG_TX, (u32)handle, handle >> 32, sizeof(bad[j]), 0), 0);
+	}
+	EXPECT_EQ(el3_log_count(mark, FFA_MEM_RECLAIM), 0);
 	EXPECT_FALSE(is_the_hosts_alone(self->page));
 	EXPECT_EQ(ffa_reclaim(handle), 0);
+	EXPECT_ALONE(self->page);
 }
 
 /* The first fragment gives nothing yet, so nothing is lost with the transaction. */
@@ -706,6 +750,13 @@ TEST_F(el3_ffa, fragment_with_memory_of_others_ends_the_transaction)
 		handle = last_frag_handle();
 		lo = handle;
 		hi = handle >> 32;
+
+		/* Another sender's */
+		mark = el3_log_mark();
+		tx_write(self->tx, &good, sizeof(good));
+		EXPECT_EQ(ffa(FFA_MEM_FRAG_TX, lo, hi, sizeof(good), 1),
+			  FFA_RET_INVALID_PARAMETERS);
+		EXPECT_EQ(el3_log_count(mark, FFA_MEM_FRAG_TX), 0);
 
 		/* More than was announced: the partition manager's to refuse */
 		tx_write(self->tx, (struct ffa_range []) { good, fragments[0][1],
@@ -996,14 +1047,26 @@ TEST_F(el3_ffa, version_is_not_changed_any_more)
 
 TEST_F(el3_ffa, partitions_are_found_and_answer)
 {
-	u64 x[ADV_NR_XREGS] = { FFA64_MSG_SEND_DIRECT_REQ, PARTITION };
+	const struct ffa_range range = { self->page, getpagesize() / FFA_PAGE_SIZE };
+	u64 x[ADV_NR_XREGS] = { FFA64_MSG_SEND_DIRECT_REQ, PARTITION }, mark;
 	u16 id;
 	int i;
 
+	EXPECT_EQ(ffa(FFA_RX_RELEASE), FFA_RET_DENIED);
 	ASSERT_EQ(ffa(FFA_PARTITION_INFO_GET, 0, 0, 0, 0, 0), 0);
 	EXPECT_EQ(regs[2], 1);
 	EXPECT_EQ(adv_read(self->rx, ADV_NORMAL, &id, sizeof(id)), 0);
 	EXPECT_EQ(id, PARTITION);
+
+	/* It is the host's until it says so, which is no reason for others to wait. */
+	EXPECT_EQ(ffa(FFA_PARTITION_INFO_GET, 0, 0, 0, 0, 0), FFA_RET_BUSY);
+	ASSERT_EQ(ffa_give(self->tx, FFA64_MEM_SHARE, &range, 1), 0);
+	EXPECT_EQ(ffa_reclaim(last_handle()), 0);
+	mark = el3_log_mark();
+	EXPECT_EQ(ffa(FFA_RX_RELEASE), 0);
+	EXPECT_EQ(ffa(FFA_RX_RELEASE), FFA_RET_DENIED);
+	EXPECT_EQ(el3_log_count(mark, FFA_RX_RELEASE), 0);
+	ASSERT_EQ(ffa(FFA_PARTITION_INFO_GET, 0, 0, 0, 0, 0), 0);
 	EXPECT_EQ(ffa(FFA_RX_RELEASE), 0);
 
 	for (i = 3; i < 8; i++)
@@ -1013,9 +1076,13 @@ TEST_F(el3_ffa, partitions_are_found_and_answer)
 	for (i = 3; i < 8; i++)
 		EXPECT_EQ(x[i], ~(0x1111111111111111ul * i));
 
-	/* In the name of others, and to nobody */
+	/* In the name of others, of the hypervisor, and to nobody */
+	mark = el3_log_mark();
 	EXPECT_LT(ffa(FFA64_MSG_SEND_DIRECT_REQ, (u64)PARTITION << 16 | PARTITION), 0);
 	EXPECT_LT(ffa(FFA_MSG_SEND_DIRECT_REQ, 1u << 16 | PARTITION), 0);
+	EXPECT_LT(ffa(FFA_MSG_SEND_DIRECT_REQ, PARTITION, BIT(31)), 0);
+	EXPECT_EQ(el3_log_count(mark, FFA_MSG_SEND_DIRECT_REQ), 0);
+	EXPECT_EQ(el3_log_count(mark, FFA64_MSG_SEND_DIRECT_REQ), 0);
 	EXPECT_LT(ffa(FFA_MSG_SEND_DIRECT_REQ, 0), 0);
 }
 

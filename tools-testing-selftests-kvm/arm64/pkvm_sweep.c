@@ -1872,7 +1872,7 @@ static void print_progress(u64 ms)
 		       created, destroyed, runs, atomic_load(&lost_pages));
 	ksft_print_msg("  KVM's VMs: %lu created, %lu destroyed, %lu runs, %lu robbed by chance\n",
 		       guests_created, guests_destroyed, guest_runs, guests_robbed);
-	ksft_print_msg("  %lu of those that are not protected were derailed, %lu times one was not\n",
+	ksft_print_msg("  not protected: %lu were derailed, %lu times one was not\n",
 		       guests_derailed, guests_on_track);
 }
 
