@@ -158,7 +158,7 @@ content() { find "$@" -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum
 # committed record gets those verified here and loses those that are of no use any more.
 keep_record() {
 	local now useful
-	now=$(sort -u)
+	now=$(sort -u | sed '/^$/d')	# an empty pattern would match every line
 	useful=$(grep -hsF -f <(printf '%s' "$now") "$RECORD" "$NEW_RECORD" | grep " $1:" | sort -u -k3,3 -k2,2) || true
 	if [ "${UPDATE:-0}" = 1 ]; then
 		{
