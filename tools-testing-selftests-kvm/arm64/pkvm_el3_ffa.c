@@ -331,7 +331,7 @@ TEST_F(el3_ffa, memory_is_given_in_fragments)
 		{ self->page, n }, { self->pages, n }, { self->pages + 2 * size, 2 * n },
 	};
 	struct ffa_desc desc;
-	u64 handle;
+	u64 handle, mark;
 
 	desc_init(&desc, ranges, 3);
 	tx_write(self->tx, &desc, sizeof(desc));
@@ -354,6 +354,14 @@ TEST_F(el3_ffa, memory_is_given_in_fragments)
 	EXPECT_EQ(last_handle(), handle);
 	EXPECT_FALSE(is_the_hosts_alone(self->pages));
 	EXPECT_FALSE(is_the_hosts_alone(self->pages + 3 * size));
+
+	/* It was the last one: no other undoes it. */
+	mark = el3_log_mark();
+	tx_write(self->tx, &(struct ffa_range) { self->guest_pa[0], n }, sizeof(ranges[0]));
+	EXPECT_EQ(ffa(FFA_MEM_FRAG_TX, (u32)handle, handle >> 32, sizeof(ranges[0]), 0),
+		  FFA_RET_INVALID_PARAMETERS);
+	EXPECT_EQ(el3_log_count(mark, FFA_MEM_FRAG_TX), 0);
+	EXPECT_EQ(el3_log_count(mark, FFA_MEM_RECLAIM), 0);
 
 	EXPECT_EQ(ffa_reclaim(handle), 0);
 }
@@ -618,7 +626,6 @@ TEST_F(el3_ffa, length_that_is_wrong_is_refused)
 	EXPECT_EQ(nr_gifts(self->mark), 0);
 }
 
-/* Of a range without pages nobody is the owner, whosever address it has. */
 /*
  * The partition manager may have the pages after an answer that is neither success nor
  * a refusal. They are not the host's to give to others, until it is asked to give them back.
@@ -647,6 +654,7 @@ TEST_F(el3_ffa, pages_stay_given_if_the_answer_is_not_a_refusal)
 	}
 }
 
+/* Of a range without pages nobody is the owner, whosever address it has. */
 TEST_F(el3_ffa, transaction_without_pages_is_refused)
 {
 	const u32 n = getpagesize() / FFA_PAGE_SIZE;
@@ -687,10 +695,10 @@ TEST_F(el3_ffa, fragment_of_no_transaction_is_refused)
 	for (i = 0; i < ARRAY_SIZE(handles); i++) {
 		const u32 lo = handles[i], hi = handles[i] >> 32;
 
+		mark = el3_log_mark();
 		tx_write(self->tx, &good, sizeof(good));
 		EXPECT_LT(ffa(FFA_MEM_FRAG_TX, lo, hi, sizeof(good), 0), 0);
 		EXPECT_ALONE(self->pages);
-		mark = el3_log_mark();
 		for (j = 0; j < ARRAY_SIZE(bad); j++) {
 			tx_write(self->tx, &bad[j], sizeof(bad[j]));
 			EXPECT_EQ(ffa(FFA_MEM_FRAG_TX, lo, hi, sizeof(bad[j]), 0),
@@ -702,18 +710,19 @@ TEST_F(el3_ffa, fragment_of_no_transaction_is_refused)
 		EXPECT_EQ(ffa(FFA_MEM_FRAG_TX, lo, hi, size + 16, 0), FFA_RET_INVALID_PARAMETERS);
 		EXPECT_EQ(ffa(FFA_MEM_FRAG_TX, lo, hi, ~0u, 0), FFA_RET_INVALID_PARAMETERS);
 		EXPECT_EQ(ffa(FFA_MEM_FRAG_TX, lo, hi, ~15u, 0), FFA_RET_INVALID_PARAMETERS);
-		EXPECT_EQ(nr_gifts(mark), 0);
 		EXPECT_LT(ffa(FFA_MEM_FRAG_TX, lo, hi, 0, 0), 0);
+		EXPECT_EQ(nr_gifts(mark), 0);
 	}
 
 	/* A transaction that is complete takes nothing more. */
 	ASSERT_EQ(ffa_give(self->tx, FFA64_MEM_SHARE, &given, 1), 0);
 	handle = last_handle();
+	mark = el3_log_mark();
 	tx_write(self->tx, &good, sizeof(good));
 	EXPECT_LT(ffa(FFA_MEM_FRAG_TX, (u32)handle, handle >> 32, sizeof(good), 0), 0);
+	EXPECT_EQ(nr_gifts(mark), 0);
 	EXPECT_ALONE(self->pages);
 	/* Nor is it undone by one. */
-	mark = el3_log_mark();
 	for (j = 0; j < ARRAY_SIZE(bad); j++) {
 		tx_write(self->tx, &bad[j], sizeof(bad[j]));
 		EXPECT_LT(ffa(FFA_MEM_FRAG_TX, (u32)handle, handle >> 32, sizeof(bad[j]), 0), 0);
@@ -775,6 +784,7 @@ TEST_F(el3_ffa, fragment_with_memory_of_others_ends_the_transaction)
 		/* That was its end. */
 		tx_write(self->tx, &good, sizeof(good));
 		EXPECT_LT(ffa(FFA_MEM_FRAG_TX, lo, hi, sizeof(good), 0), 0);
+		EXPECT_EQ(el3_log_count(mark, FFA_MEM_FRAG_TX), 0);
 		EXPECT_LT(ffa_reclaim(handle), 0);
 		EXPECT_ALONE(self->page);
 	}
@@ -1006,6 +1016,7 @@ TEST_F(el3_ffa, calls_that_the_host_has_no_use_for_are_not_supported)
 	};
 	const struct ffa_range range = { self->page, getpagesize() / FFA_PAGE_SIZE };
 	struct ffa_desc desc;
+	u64 mark;
 	int i;
 
 	desc_init(&desc, &range, 1);
@@ -1021,6 +1032,11 @@ TEST_F(el3_ffa, calls_that_the_host_has_no_use_for_are_not_supported)
 	}
 	EXPECT_EQ(ffa(FFA_FEATURES, FFA64_MEM_SHARE), 0);
 	EXPECT_EQ(ffa(FFA_FEATURES, FFA_MEM_LEND), 0);
+	/* Interrupts for notifications */
+	mark = el3_log_mark();
+	for (i = 1; i <= 3; i++)
+		EXPECT_EQ(ffa(FFA_FEATURES, i), FFA_RET_NOT_SUPPORTED);
+	EXPECT_EQ(el3_log_count(mark, FFA_FEATURES), 0);
 }
 
 /* The layout of descriptors depends on it. */
@@ -1064,8 +1080,8 @@ TEST_F(el3_ffa, partitions_are_found_and_answer)
 	EXPECT_EQ(ffa_reclaim(last_handle()), 0);
 	mark = el3_log_mark();
 	EXPECT_EQ(ffa(FFA_RX_RELEASE), 0);
-	EXPECT_EQ(ffa(FFA_RX_RELEASE), FFA_RET_DENIED);
 	EXPECT_EQ(el3_log_count(mark, FFA_RX_RELEASE), 0);
+	EXPECT_EQ(ffa(FFA_RX_RELEASE), FFA_RET_DENIED);
 	ASSERT_EQ(ffa(FFA_PARTITION_INFO_GET, 0, 0, 0, 0, 0), 0);
 	EXPECT_EQ(ffa(FFA_RX_RELEASE), 0);
 
