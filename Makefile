@@ -2,7 +2,7 @@
 # Variables given to make (TESTS=, MODE=, LINUX=, ...) reach it through the environment.
 
 .DEFAULT_GOAL := help
-.PHONY: help run check tree kernel kselftests initramfs refresh shell gdb mbox clean
+.PHONY: help run check tree kernel kselftests initramfs refresh shell guest gdb mbox clean
 
 help:                 ## this list
 	@sed -n -E 's/^([a-z<>%-]+):[^#]*## /  make \1\t/p' Makefile | sed 's/%/<name>/' | expand -t 24
@@ -34,6 +34,10 @@ refresh:              ## build/linux -> patches/, series, readable folders; TOPI
 
 shell: kernel initramfs ## the booted system with a shell and the tests
 	@scripts/shell
+
+guest: kernel initramfs ## a protected Linux guest under kvmtool, with a tour; SHELL=1 PROTECTED=0 VCPUS= MEM=
+	@scripts/build-kvmtool
+	@$(if $(filter command line,$(origin SHELL)),GUEST_SHELL='$(SHELL)') scripts/guest
 
 gdb: kernel initramfs ## the same, waiting for a debugger, with the symbols of EL2
 	@scripts/gdb
