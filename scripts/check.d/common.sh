@@ -119,13 +119,20 @@ in_selftests() { grep -E '[[:space:]](tools/(testing/selftests/((kvm|kselftest|l
 # Anything but a source file of its own may change every object.
 not_a_source() { grep -vE '\.[cS]$' || true; }
 
+# test_config COMMIT: config/test.config without the options that come later in the series.
+test_config() {
+	local later
+	later=$(git_plain -C "$REPO" diff "$1" "$TIP" -- 'arch/*Kconfig*' 'drivers/*Kconfig*' |
+		sed -nE 's/^\+(menu)?config ([A-Z0-9_]+)$/CONFIG_\2\\b/p')
+	grep -vE "${later:-x^}" "$TOP/config/test.config"
+}
 # build_hash KIND COMMIT: of all that decides how the files of COMMIT's own patch build: those
 # files, and every header, Makefile and the like that the series changes up to there. Messages,
 # documentation and other patches' .c files do not count.
 build_hash() {
 	{
 		echo "$BASE_VERSION $1"
-		sha256sum <"$TOP/config/test.config"
+		test_config "$2" | sha256sum
 		{
 			repo_diff "$2^" "$2" --raw --no-abbrev
 			repo_diff "$BASE" "$2" --raw --no-abbrev | not_a_source
