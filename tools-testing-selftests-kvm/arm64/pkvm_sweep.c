@@ -215,6 +215,7 @@ static const struct hypercall hypercalls[] = {
 	{ "__pkvm_vcpu_put", 2, RESULT_NONE },
 	{ "__pkvm_vcpu_sync_state", 2, RESULT_NONE },
 	{ "__pkvm_tlb_flush_vmid", 2, RESULT_NONE, { ARG_HANDLE } },
+	{ "__pkvm_read_stats", 3, RESULT_ERRNO, { ARG_PFN } },
 };
 
 /* By number */
