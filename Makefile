@@ -2,7 +2,7 @@
 # Variables given to make (TESTS=, MODE=, LINUX=, ...) reach it through the environment.
 
 .DEFAULT_GOAL := help
-.PHONY: help run check tree kernel kselftests initramfs refresh shell guest gdb mbox clean
+.PHONY: help run check tree kernel kselftests initramfs refresh shell guest gdb bench bench-profile mbox clean
 
 help:                 ## this list
 	@sed -n -E 's/^([a-z<>%-]+):[^#]*## /  make \1\t/p' Makefile | sed 's/%/<name>/' | expand -t 24
@@ -41,6 +41,12 @@ guest: kernel initramfs ## a protected Linux guest under kvmtool, with a tour; S
 
 gdb: kernel initramfs ## the same, waiting for a debugger, with the symbols of EL2
 	@scripts/gdb
+
+bench: kernel kselftests ## what it costs: instructions, base against series
+	@scripts/bench
+
+bench-profile: kernel kselftests ## ROW=pvm.touch.4k: where the instructions of one row go
+	@scripts/bench-profile
 
 mbox:                 ## TOPIC=NN-name as an mbox with its cover letter
 	@scripts/make-mbox --write $(TOPIC)
