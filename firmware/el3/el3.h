@@ -37,6 +37,7 @@ typedef _Bool bool;
 #define NULL	((void *)0)
 
 #define BIT(n)			(1ULL << (n))
+#define offsetof(type, member)	__builtin_offsetof(type, member)
 #define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
 #define read_sysreg(r)		({ u64 _v; asm volatile("mrs %0, " #r : "=r" (_v)); _v; })
 #define write_sysreg(v, r)	asm volatile("msr " #r ", %0" : : "r" ((u64)(v)))

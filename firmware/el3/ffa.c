@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * FF-A 1.1 and 1.2 (DEN0077A): as much of a partition manager (SPMC) as the non-secure world can
+ * FF-A 1.0 to 1.2 (DEN0077A): as much of a partition manager (SPMC) as the non-secure world can
  * tell from a real one, with a single secure partition that borrows memory and echoes messages.
  *
  * It believes no address and no length of a caller, but it does not ask whether the caller may
@@ -10,6 +10,8 @@
  * A transaction is kept as the caller's descriptor, byte for byte, with handle and flags filled
  * in; that is what FFA_MEM_RETRIEVE_REQ by the hypervisor (EL2, before it lets a RECLAIM through)
  * gets back, in as many fragments as it takes.
+ *
+ * -DFFA_NEWEST=0x10001: a monitor that knows no later version than that.
  */
 #include "el3.h"
 #include "el3-log.h"
@@ -37,8 +39,12 @@ enum {	/* function numbers, of both calling conventions */
 #define BUSY			-4
 #define DENIED			-6
 
+#define VERSION_1_0		0x10000
 #define VERSION_1_1		0x10001
 #define VERSION_1_2		0x10002
+#ifndef FFA_NEWEST
+#define FFA_NEWEST		VERSION_1_2
+#endif
 #define CALLER			0		/* all of the non-secure world is endpoint 0 here */
 #define SPMC			0x8000
 #define PAGE			4096
@@ -48,7 +54,8 @@ struct descriptor {	/* FF-A 1.1, 10.14: memory transaction descriptor */
 	u16 sender, attributes;
 	u32 flags;
 	u64 handle, tag;
-	u32 access_size, access_count, access_offset, reserved[3];
+	u32 access_size, access_count;	/* 1.0: reserved, the same */
+	u32 access_offset, reserved[3];	/* 1.0: not there */
 };
 struct access {		/* endpoint memory access descriptor; 1.2 adds 16 bytes at the end */
 	u16 receiver;
@@ -76,7 +83,7 @@ static struct {
 	u32 size;
 	bool rx_full;			/* it is the caller's until RX_RELEASE */
 } buffers;
-static u32 version = VERSION_1_2;
+static u32 version = FFA_NEWEST;
 static struct lock ffa_lock;
 
 static void reply(struct regs *r, u32 fn, u64 x1, u64 x2, u64 x3)
@@ -90,6 +97,19 @@ static void reply(struct regs *r, u32 fn, u64 x1, u64 x2, u64 x3)
 }
 
 static u32 access_size(void) { return version >= VERSION_1_2 ? 32 : 16; }
+static u32 header_size(void)
+{
+	return version >= VERSION_1_1 ? sizeof(struct descriptor) : offsetof(struct descriptor, access_offset);
+}
+/* 0: where it can't be */
+static u32 access_offset(const struct descriptor *d)
+{
+	if (version < VERSION_1_1)
+		return header_size();
+	if (d->access_size != access_size() || d->access_offset & 15 || d->access_offset < header_size())
+		return 0;
+	return d->access_offset;
+}
 
 static struct share *find(u64 handle)
 {
@@ -105,15 +125,16 @@ static struct composite *header(struct share *s)
 {
 	const struct descriptor *d = (void *)s->bytes;
 	const struct access *a;
+	u32 at;
 
-	if (s->filled < sizeof(*d) || d->sender != CALLER || d->access_count != 1 ||
-	    d->access_size != access_size() || d->access_offset & 15 ||
-	    d->access_offset < sizeof(*d) || d->access_offset > s->filled ||
-	    s->filled - d->access_offset < access_size())
+	if (s->filled < header_size() || d->sender != CALLER || d->access_count != 1)
 		return NULL;
-	a = (void *)(s->bytes + d->access_offset);
+	at = access_offset(d);
+	if (!at || at > s->filled || s->filled - at < access_size())
+		return NULL;
+	a = (void *)(s->bytes + at);
 	if (a->receiver != EL3_FFA_PARTITION || a->composite_offset & 7 ||
-	    a->composite_offset < d->access_offset + access_size() ||
+	    a->composite_offset < at + access_size() ||
 	    a->composite_offset > s->filled ||
 	    s->filled - a->composite_offset < sizeof(struct composite))
 		return NULL;
@@ -207,12 +228,11 @@ static s32 mem_retrieve(struct regs *r)
 	struct share *s;
 	u32 size;
 
-	if (!buffers.tx || (u32)r->x[1] != (u32)r->x[2] || (u32)r->x[1] < sizeof(d) ||
-	    (u32)r->x[1] > buffers.size)
+	if (!buffers.tx || (u32)r->x[1] != (u32)r->x[2] || (u32)r->x[1] != header_size())
 		return INVALID_PARAMETERS;
 	if (buffers.rx_full)
 		return BUSY;
-	memcpy_ns(&d, (void *)buffers.tx, sizeof(d));
+	memcpy_ns(&d, (void *)buffers.tx, header_size());
 	s = find(d.handle);
 	if (!s || s->filled != s->total || d.sender != CALLER || d.access_count)
 		return INVALID_PARAMETERS;
@@ -255,15 +275,19 @@ static s32 rxtx_map(struct regs *r)
 
 static s32 partition_info(struct regs *r)
 {
-	static const struct {
+	const struct {
 		u16 id, contexts;
 		u32 properties, uuid[4];
 	} info = {
 		.id = EL3_FFA_PARTITION,
 		.contexts = 1,
-		.properties = BIT(0) | BIT(8) | BIT(9),	/* direct requests, AArch64, REQ2 */
+		/* Direct requests, AArch64, REQ2 */
+		.properties = BIT(0) | (version >= VERSION_1_1 ? BIT(8) : 0) |
+			      (version >= VERSION_1_2 ? BIT(9) : 0),
 		.uuid = EL3_FFA_UUID,
 	};
+	/* 1.0 has no UUID, and doesn't say how large it is. */
+	const u32 size = version >= VERSION_1_1 ? sizeof(info) : offsetof(typeof(info), uuid);
 	bool nil = true, equal = true;
 
 	for (int i = 0; i < 4; i++) {
@@ -272,15 +296,16 @@ static s32 partition_info(struct regs *r)
 	}
 	if (!nil && !equal)
 		return INVALID_PARAMETERS;
-	if (r->x[5] & 1) {			/* only to be counted */
+	/* Only to be counted. With 1.0 nobody may ask for that; who does gets it, as in the field. */
+	if (r->x[5] & 1) {
 		reply(r, FFA_SUCCESS, 0, 1, 0);
 		return SUCCESS;
 	}
 	if (!buffers.rx || buffers.rx_full)
 		return BUSY;
-	memcpy_ns((void *)buffers.rx, &info, sizeof(info));
+	memcpy_ns((void *)buffers.rx, &info, size);
 	buffers.rx_full = true;
-	reply(r, FFA_SUCCESS, 0, 1, sizeof(info));
+	reply(r, FFA_SUCCESS, 0, 1, version >= VERSION_1_1 ? size : 0);
 	return SUCCESS;
 }
 
@@ -304,7 +329,12 @@ static s32 direct_request(struct regs *r, bool two)
 	return SUCCESS;
 }
 
-static u64 known(u32 id) { return id & FN64 ? CALLS64 | FN(FFA_MSG_SEND_DIRECT_REQ2) : CALLS32; }
+static u64 known(u32 id)
+{
+	if (id & FN64)
+		return CALLS64 | (version >= VERSION_1_2 ? FN(FFA_MSG_SEND_DIRECT_REQ2) : 0);
+	return version >= VERSION_1_1 ? CALLS32 : CALLS32 & ~FN(FFA_SPM_ID_GET);
+}
 
 static s32 call(struct regs *r, u32 fn)
 {
@@ -375,9 +405,9 @@ void ffa(struct regs *r, u32 fn)
 	lock(&ffa_lock);
 	if (r->x[0] == 0x84000000 + FFA_VERSION) {
 		/* The caller's version counts from now on, as far as we know it. */
-		if (asked >> 16 == 1 && asked >= VERSION_1_1) {
-			version = asked < VERSION_1_2 ? asked : VERSION_1_2;
-			r->x[0] = VERSION_1_2;
+		if (asked >> 16 == 1) {
+			version = asked < FFA_NEWEST ? asked : FFA_NEWEST;
+			r->x[0] = FFA_NEWEST;
 		} else {
 			r->x[0] = NOT_SUPPORTED;
 		}

@@ -346,6 +346,7 @@ FIXTURE(el3_mem_protect) {
 
 FIXTURE_SETUP(el3_mem_protect)
 {
+	/* It is from the first run of this program on, see the last of its tests. */
 	ASSERT_FALSE(mem_is_protected());
 	self->mark = el3_log_mark();
 }
@@ -471,6 +472,52 @@ TEST_F(el3_mem_protect, host_does_not_turn_it_off)
 	kvm_vm_free(guest.vm);
 	EXPECT_EQ(el3_log_count(self->mark, PSCI_1_1_FN_MEM_PROTECT), 2);
 	EXPECT_EQ(el3_log_count(self->mark, PSCI_1_1_FN_MEM_PROTECT_CHECK_RANGE), 0);
+}
+
+FIXTURE(el3_lost_page) {
+};
+
+FIXTURE_SETUP(el3_lost_page)
+{
+}
+
+FIXTURE_TEARDOWN(el3_lost_page)
+{
+}
+
+/*
+ * The host can end a guest without taking all of its pages back.  They are lost,
+ * and as the guest left them: memory is to be wiped until the machine is reset.
+ * So this is the last one.
+ */
+TEST_F(el3_lost_page, page_of_a_guest_that_is_gone_is_wiped_on_reset)
+{
+	struct remote_guest guest;
+	struct adv_object kvm;
+	u64 page, handle;
+	int cpu = 0;
+
+	ASSERT_FALSE(mem_is_protected());
+	create_guest(&guest, VM_SHAPE_PROTECTED);
+	adv_vm(guest.vm, &kvm);
+	handle = adv_field_read(&kvm, "handle");
+
+	/* One more, of which KVM does not know */
+	page = adv_page_alloc(0, NULL);
+	adv_hvc(cpu, HOST_HVC(__pkvm_vcpu_load), handle, 0, 0);
+	EXPECT_EQ(adv_hvc(cpu, HOST_HVC(__pkvm_host_donate_guest), page / getpagesize(),
+			  TEST_GPA / getpagesize() + TEST_PAGES), 0);
+	adv_hvc(cpu, HOST_HVC(__pkvm_vcpu_put));
+
+	kvm_vm_free(guest.vm);
+	EXPECT_FAULT(adv_mem(ADV_READ64, page, ADV_NORMAL, ADV_CPU_ANY, 0, 0, NULL),
+		     ADV_FAULT_DENIED);
+	EXPECT_TRUE(mem_is_protected());
+
+	/* Others come and go. */
+	create_guest(&guest, VM_SHAPE_PROTECTED);
+	kvm_vm_free(guest.vm);
+	EXPECT_TRUE(mem_is_protected());
 }
 
 int main(int argc, char **argv)

@@ -10,6 +10,7 @@
  * gave, and EL3 is made to answer what it should not.
  */
 #include <asm/hwcap.h>
+#include <pthread.h>
 #include <sys/auxv.h>
 
 #include "kvm_util.h"
@@ -29,6 +30,9 @@
 
 #define MAX_BITS32			96u
 #define MAX_BITS64			192u
+
+#define NR_VCPUS			2
+#define NR_ASKED			400
 
 static const u32 trng_ids[] = {
 	ARM_SMCCC_TRNG_VERSION, ARM_SMCCC_TRNG_FEATURES, ARM_SMCCC_TRNG_GET_UUID,
@@ -421,6 +425,77 @@ TEST_F(pkvm_trng_fault, guest_gets_nothing_with_another_status_than_success)
 TEST_F(pkvm_trng_fault, guest_gets_no_bit_that_it_has_not_asked_for)
 {
 	check_answer(_metadata, self->vcpu, variant->bits, 0, ~0ul, 0, variant->x);
+}
+
+struct asking {
+	pthread_t thread;
+	struct kvm_vcpu *vcpu;
+	u64 words[NR_ASKED][3];
+};
+
+static void *asking_thread(void *arg)
+{
+	struct asking *a = arg;
+	struct ucall uc;
+	int i;
+
+	for (i = 0; i < NR_ASKED; i++) {
+		vcpu_run_until(a->vcpu, UCALL_SYNC, &uc);
+		TEST_ASSERT_EQ((s64)uc.args[0], SMCCC_RET_SUCCESS);
+		memcpy(a->words[i], uc.args + 1, sizeof(a->words[i]));
+	}
+
+	return NULL;
+}
+
+static int cmp_words(const void *a, const void *b)
+{
+	u64 x = *(const u64 *)a, y = *(const u64 *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Two vCPUs and the host ask at once. */
+TEST_F(pkvm_trng, nobody_gets_a_word_that_another_has)
+{
+	static struct asking asking[NR_VCPUS];
+	static u64 words[(NR_VCPUS + 1) * NR_ASKED * 3], x[ADV_NR_XREGS];
+	struct kvm_vcpu *vcpus[NR_VCPUS];
+	u64 nr = 0, i, marked = 0, twice = 0;
+	struct kvm_vm *vm;
+
+	if (!self->el3)
+		SKIP(return, "needs an EL3 monitor with a log");
+
+	vm = __vm_create_with_vcpus(VM_SHAPE_PROTECTED, NR_VCPUS, 0, guest_asks, vcpus);
+	for (i = 0; i < NR_VCPUS; i++) {
+		vcpu_args_set(vcpus[i], 2, (u64)ARM_SMCCC_TRNG_RND64, (u64)MAX_BITS64);
+		asking[i].vcpu = vcpus[i];
+		TEST_ASSERT(!pthread_create(&asking[i].thread, NULL, asking_thread, &asking[i]),
+			    "pthread_create()");
+	}
+	for (i = 0; i < NR_ASKED; i++) {
+		x[0] = ARM_SMCCC_TRNG_RND64;
+		x[1] = MAX_BITS64;
+		ASSERT_EQ(__adv_call(ADV_SMC, 0, ADV_CPU_ANY, x), 0);
+		ASSERT_EQ(x[0], SMCCC_RET_SUCCESS);
+		memcpy(words + nr, x + 1, 3 * sizeof(*words));
+		nr += 3;
+	}
+	for (i = 0; i < NR_VCPUS; i++) {
+		pthread_join(asking[i].thread, NULL);
+		memcpy(words + nr, asking[i].words, sizeof(asking[i].words));
+		nr += NR_ASKED * 3;
+	}
+	kvm_vm_free(vm);
+
+	qsort(words, nr, sizeof(*words), cmp_words);
+	for (i = 0; i < nr; i++) {
+		marked += words[i] >> 56 == EL3_TRNG_MARK;
+		twice += i && words[i] == words[i - 1];
+	}
+	EXPECT_EQ(marked, nr);
+	EXPECT_EQ(twice, 0);
 }
 
 TEST_F(pkvm_trng, random_number_instructions_are_the_cpus)
