@@ -28,6 +28,7 @@
 #define NR_SHARED	8ul
 #define NR_UNSHARED	3ul
 #define NR_ROUNDS	100ul
+#define NR_BLOCKS	16ul
 
 #define NR_CALLS	50
 #define NR_RACES	20000
@@ -53,20 +54,25 @@ static void stats_read(struct stats *s)
 	fclose(f);
 }
 
-/* How much more a counter of @b is than that of @a */
-static u64 grown(const struct stats *a, const struct stats *b, const char *name)
+static u64 value(const struct stats *s, const char *name)
 {
 	int i;
 
-	for (i = 0; i < a->nr; i++) {
-		if (!strcmp(a->names[i], name))
-			return b->values[i] - a->values[i];
+	for (i = 0; i < s->nr; i++) {
+		if (!strcmp(s->names[i], name))
+			return s->values[i];
 	}
 	TEST_FAIL("No counter %s in %s", name, HYP_STATS);
 }
 
+/* How much more a counter of @b is than that of @a */
+static s64 grown(const struct stats *a, const struct stats *b, const char *name)
+{
+	return value(b, name) - value(a, name);
+}
+
 #define EXPECT_GROWN(a, b, name, nr)						\
-	EXPECT_EQ(grown(a, b, name), (u64)(nr)) TH_LOG("%s", name)
+	EXPECT_EQ(grown(a, b, name), (s64)(nr)) TH_LOG("%s", name)
 
 FIXTURE(stats) {
 	struct stats before;
@@ -373,6 +379,68 @@ TEST_F(stats, what_a_protected_guest_has_of_el2_alone_does_not_show)
 		if (!strncmp(a->names[i], "pages_", 6) || !strcmp(a->names[i], "tlb_flush"))
 			EXPECT_EQ(b->values[i], a->values[i]) TH_LOG("%s", a->names[i]);
 	}
+	kvm_vm_free(vm);
+}
+
+/* A page of each of NR_BLOCKS, then the next one */
+static void guest_touch_blocks(void)
+{
+	u64 i, j;
+
+	GUEST_SYNC(NR_PAGES);
+	for (i = 0; i < NR_PAGES; i++) {
+		for (j = 0; j < NR_BLOCKS; j++)
+			WRITE_ONCE(*(u64 *)(TEST_GPA + j * SZ_2M + i * SZ_4K), i);
+		GUEST_SYNC(i);
+	}
+	GUEST_DONE();
+}
+
+/*
+ * The host's stage-2 has blocks, until it loses a page of one: then it needs a
+ * table for that, and no more for the others.
+ */
+TEST_F(stats, tables_of_the_hosts_stage2_are_counted)
+{
+	u64 size = NR_BLOCKS * SZ_2M, huge, i, max, donated;
+	struct stats *a = &self->before, *b = &self->after;
+	struct kvm_vcpu *vcpu;
+	struct kvm_vm *vm;
+	char *hva;
+
+	if (!thp_configured())
+		SKIP(return, "no transparent huge pages");
+	vm = vm_create_shape_with_one_vcpu(VM_SHAPE_PROTECTED, &vcpu, guest_touch_blocks);
+	vm_userspace_mem_region_add(vm, VM_MEM_SRC_ANONYMOUS_THP, TEST_GPA, TEST_SLOT,
+				    size / SZ_4K, 0);
+	virt_map(vm, TEST_GPA, TEST_GPA, size / SZ_4K);
+	huge = proc_value("/proc/self/smaps_rollup", "AnonHugePages");
+	hva = addr_gpa2hva(vm, TEST_GPA);
+	for (i = 0; i < NR_BLOCKS; i++)
+		WRITE_ONCE(hva[i * SZ_2M], 1);
+	huge = proc_value("/proc/self/smaps_rollup", "AnonHugePages") - huge;
+
+	run_until(vcpu, NR_PAGES);
+	run_stage(vcpu, 0, a, b);
+	/* The guest touches its own tables as well; and EL2 needs some for all of it. */
+	donated = grown(a, b, "pages_host_donated_guest");
+	EXPECT_GE(donated, NR_BLOCKS);
+	EXPECT_GE(grown(a, b, "host_s2_tables"), 0);
+	EXPECT_LE(grown(a, b, "host_s2_tables"), donated + NR_BLOCKS + 4);
+	/* At least for those blocks that are pages of the host's, too */
+	EXPECT_GE(value(b, "host_s2_tables"), huge / (SZ_2M / SZ_1K));
+	EXPECT_GT(huge, 0);
+	/* The whole memory by pages, and as much again as EL2 has for devices: 1 GiB */
+	max = proc_value("/proc/meminfo", "MemTotal") / 1024 / 2 + 1024;
+	EXPECT_LT(value(b, "host_s2_tables"), max);
+
+	stats_read(a);
+	for (i = 1; i < NR_PAGES; i++)
+		run_until(vcpu, i);
+	stats_read(b);
+	EXPECT_GROWN(a, b, "pages_host_donated_guest", (NR_PAGES - 1) * NR_BLOCKS);
+	/* The host goes on elsewhere. */
+	EXPECT_LT(grown(a, b, "host_s2_tables"), NR_BLOCKS / 2);
 	kvm_vm_free(vm);
 }
 
