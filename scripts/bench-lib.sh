@@ -18,24 +18,26 @@ bench_initramfs() {
 	"$TOP/scripts/make-initramfs" --kselftest "$dir" --out "$BENCH/initramfs.cpio"
 }
 
-# bench_boot IMAGE LOG ARGUMENTS [QEMU ARGUMENT...]: runs pkvm_bench ARGUMENTS in a machine whose
-# clock counts instructions, its console in LOG. From the environment: MODE.
+# bench_boot IMAGE LOG COMMAND OVERLAY [QEMU ARGUMENT...]: runs COMMAND in a machine whose clock counts
+# instructions, its console in LOG; OVERLAY (or nothing) is a folder of more files. From the
+# environment: MODE.
 bench_boot() {
-	local image=$1 log=$2 arguments=$3 dir
-	shift 3
+	local image=$1 log=$2 command=$3 overlay=$4 dir
+	shift 4
 	dir=$(mktemp -d)
 	cleanup_add rm -rf "$dir"
 	mkdir -p "$dir/o/job"
 	echo shell >"$dir/o/job/kind"
-	echo "./pkvm_bench $arguments" >"$dir/o/job/commands"
+	echo "$command" >"$dir/o/job/commands"
 	cp "$TOP/scripts/machine/bench-init" "$dir/o/"
 	cp "$BENCH/initramfs.cpio" "$dir/initramfs.cpio"
+	[ -z "$overlay" ] || "$TOP/scripts/make-initramfs" --overlay "$overlay" >>"$dir/initramfs.cpio"
 	"$TOP/scripts/make-initramfs" --overlay "$dir/o" >>"$dir/initramfs.cpio"
 	VARIANT='' CPU=$bench_cpu ICOUNT=1 timeout 3600 "$TOP/scripts/boot-qemu" --image "$image" --initrd "$dir/initramfs.cpio" \
 		--console "file:$log" --append "rdinit=/bench-init loglevel=4" "$@" </dev/null || true
 	sed -i 's/\r$//' "$log"
 	rm -rf "$dir"
-	grep -q '^# exit status 0$' "$log" || die_log "$log" "pkvm_bench did not come to its end on $MODE"
+	grep -q '^# exit status 0$' "$log" || die_log "$log" "'$command' did not come to its end on $MODE"
 }
 
 symbol() { # FILE NAME: its address

@@ -229,6 +229,55 @@ static int pattern(uint64_t mib, uint64_t seconds)
 	return 0;
 }
 
+/* -- what a guest costs ----------------------------------------------------- */
+
+/*
+ * Runs a VMM; each "guest: mark NAME" of its output becomes "mark NAME NS", its CPU time since the
+ * last one, the guest's included. Where the clock counts instructions (boot-qemu ICOUNT=1), that is
+ * what they are, and idle time has no part in it.
+ */
+static int marks(char **argv)
+{
+	static char line[4096], name[64];
+	uint64_t last = 0, at;
+	struct timespec t;
+	clockid_t clock;
+	int fds[2], status;
+	FILE *in;
+	pid_t pid;
+
+	if (pipe(fds))
+		die("pipe");
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (!pid) {
+		dup2(fds[1], 1);
+		dup2(fds[1], 2);
+		close(fds[0]);
+		execv(argv[0], argv);
+		die(argv[0]);
+	}
+	close(fds[1]);
+	if (clock_getcpuclockid(pid, &clock))
+		die("clock_getcpuclockid");
+	in = fdopen(fds[0], "r");
+	while (in && fgets(line, sizeof(line), in)) {
+		if (sscanf(line, "guest: mark %63s", name) != 1) {
+			printf("  %s", line);
+			continue;
+		}
+		if (clock_gettime(clock, &t))
+			die("clock_gettime");
+		at = t.tv_sec * 1000000000ul + t.tv_nsec;
+		printf("mark %s %" PRIu64 "\n", name, at - last);
+		last = at;
+	}
+	if (waitpid(pid, &status, 0) != pid)
+		die("waitpid");
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
 /* -- device mapper -------------------------------------------------------- */
 
 /* dm NAME SECTORS TARGET PARAMETERS [ro]: makes /dev/NAME */
@@ -415,6 +464,8 @@ int main(int argc, char **argv)
 		return scan(number(argv[0]), argv[1]);
 	if (IS("pattern", 2))
 		return pattern(number(argv[0]), number(argv[1]));
+	if (!strcmp(what, "marks") && n > 0)
+		return marks(argv);
 	if (IS("dm", 4) || IS("dm", 5))
 		return dm(argv[0], number(argv[1]), argv[2], argv[3], n == 5);
 	if (IS("vsock-echo", 1))
@@ -430,6 +481,7 @@ int main(int argc, char **argv)
 	if (IS("kexec", 3))
 		return do_kexec(argv[0], argv[1], argv[2]);
 	fprintf(stderr, "Usage: vmtool secret SEED FILE | scan SEED DEVICE | pattern MIB SECONDS |\n"
+		"       marks VMM ARGUMENT... |\n"
 		"       dm NAME SECTORS TARGET PARAMETERS [ro] | vsock-echo PORT |\n"
 		"       vsock-send CID PORT KIB | sum | tcp-serve PORT | tcp-get ADDRESS PORT |\n"
 		"       kexec KERNEL INITRD CMDLINE\n");

@@ -38,6 +38,7 @@
 #include "kvm_util.h"
 #include "pkvm.h"
 #include "pkvm_adversary.h"
+#include "pkvm_cpu.h"
 #include "processor.h"
 #include "ucall_common.h"
 #include "vgic.h"
@@ -48,6 +49,8 @@
 #define TEST_GPA	0xc0000000ul
 #define MMIO_GPA	0x10000000ul
 #define INJECT_GPA	(MMIO_GPA + 8)	/* the VMM injects TEST_SPI */
+#define GUARD_GPA	0x20000000ul
+#define GUARD_PAGES	512ul
 #define VTIMER_INTID	27
 #define TEST_SPI	40
 #define TEST_SGI	1
@@ -59,6 +62,19 @@
 /* An SMCCC function in the host's range that no EL2 has: there and back */
 #define NO_HYPERCALL	0xc600fff0u
 #define NR_HYPERCALLS	256
+/* One of the realm management interface's, which is none of the host's */
+#define DENIED_SMC	0xc4000150u
+
+#define FFA_DRIVER		"/sys/bus/platform/drivers/arm-ffa/"
+#define FFA_VERSION		0x84000063u
+#define FFA_RXTX_MAP		0xc4000066u
+#define FFA_RXTX_UNMAP		0x84000067u
+#define FFA_PARTITION_INFO_GET	0x84000068u
+#define FFA_RX_RELEASE		0x84000065u
+#define FFA_MEM_SHARE		0xc4000073u
+#define FFA_MEM_RECLAIM		0x84000077u
+#define FFA_SUCCESS		0x84000061u
+#define FFA_VERSION_1_2		0x10002u
 
 static struct {
 	int runs;
@@ -66,13 +82,13 @@ static struct {
 	int iterations;		/* of what is measured one by one */
 	int cycles;		/* lives of a VM */
 	u64 touch;		/* of the host's memory */
-	const char *rows;	/* a pattern */
+	const char *rows[8];	/* patterns */
+	int nr_rows;		/* of them; 0: all */
 } opt = {
 	.runs = 1,
 	.size = SZ_2M,
 	.iterations = 10,
 	.cycles = 2,
-	.rows = "*",
 };
 
 static bool deterministic;
@@ -82,15 +98,22 @@ static bool wanted(const char *fmt, ...)
 {
 	char name[64];
 	va_list ap;
+	int i;
 
 	va_start(ap, fmt);
 	vsnprintf(name, sizeof(name), fmt, ap);
 	va_end(ap);
 
-	return !fnmatch(opt.rows, name, 0);
+	for (i = 0; i < opt.nr_rows; i++) {
+		if (!fnmatch(opt.rows[i], name, 0))
+			return true;
+	}
+
+	return !opt.nr_rows;
 }
 
 #define NO_VALUE	(~0ull)
+#define NO_CALL		(NO_VALUE - 1)	/* what a guest says of one that there is not */
 
 static void __printf(4, 5) put(u64 value, const char *unit, const char *clock, const char *fmt, ...)
 {
@@ -168,11 +191,12 @@ static void pmu_setup(void)
 struct counts {
 	u64 hvc;	/* hypercalls of the host */
 	u64 tlb;	/* invalidations of TLBs */
+	u64 tables;	/* pages of the host's stage-2 tables, now */
 };
 
 static struct counts counts_now(void)
 {
-	struct counts counts = { NO_VALUE, NO_VALUE };
+	struct counts counts = { NO_VALUE, NO_VALUE, NO_VALUE };
 	FILE *f = fopen("/sys/kernel/debug/kvm/hyp_stats", "r");
 	char name[64];
 	u64 val;
@@ -187,6 +211,8 @@ static struct counts counts_now(void)
 			counts.hvc += val;
 		else if (!strcmp(name, "tlb_flush"))
 			counts.tlb = val;
+		else if (!strcmp(name, "host_s2_tables"))
+			counts.tables = val;
 	}
 	fclose(f);
 
@@ -340,6 +366,9 @@ enum op {
 	OP_TIMER,
 	OP_SGI,
 	OP_INJECT,
+	OP_GUARD,
+	OP_RGUARD,
+	OP_TRNG,
 	OP_TOUCH,
 	OP_SHARE,
 	OP_UNSHARE,
@@ -349,6 +378,7 @@ struct cmd {
 	u64 op;
 	u64 nr;
 	u64 iterations;
+	u64 ucall_gpa;
 };
 
 static u64 irq_time;
@@ -382,7 +412,32 @@ static u64 guest_pages(u64 op, u64 nr)
 	return timer_get_cntct(VIRTUAL) - t;
 }
 
-/* Of @nr of them */
+/* A call of the firmware's, of which others than protected guests have the host's */
+static bool guest_trng(void)
+{
+	struct arm_smccc_res res;
+
+	smccc_hvc(ARM_SMCCC_TRNG_RND64, 192, 0, 0, 0, 0, 0, 0, &res);
+
+	return !res.a0;
+}
+
+/* All pages of the range; a call may stop earlier. */
+static bool guest_rguard(u32 func)
+{
+	struct arm_smccc_res res;
+	u64 done;
+
+	for (done = 0; done < GUARD_PAGES; done += res.a1) {
+		smccc_hvc(func, GUARD_GPA + done * SZ_4K, GUARD_PAGES - done, 0, 0, 0, 0, 0, &res);
+		if (res.a0 || !res.a1)
+			return false;
+	}
+
+	return true;
+}
+
+/* Of @nr of them; NO_CALL if there is no such call */
 static u64 guest_one(u64 op, u64 nr)
 {
 	u64 t = timer_get_cntct(VIRTUAL), i;
@@ -411,7 +466,8 @@ static u64 guest_one(u64 op, u64 nr)
 		return t;
 	case OP_TIMER:
 		WRITE_ONCE(irq_time, 0);
-		t += usec_to_cycles(200);
+		/* Not in step with what else happens from time to time */
+		t += usec_to_cycles(200) + t % 16384;
 		timer_set_cval(VIRTUAL, t);
 		timer_set_ctl(VIRTUAL, CTL_ENABLE);
 		while (!READ_ONCE(irq_time))
@@ -432,6 +488,24 @@ static u64 guest_one(u64 op, u64 nr)
 		while (!READ_ONCE(irq_time))
 			cpu_relax();
 		return irq_time - t;
+	case OP_GUARD:
+		for (i = 0; i < nr; i++) {
+			if (pkvm_hvc(PKVM_HVC_MMIO_GUARD_MAP, GUARD_GPA, 0, 0) ||
+			    pkvm_hvc(PKVM_HVC_MMIO_GUARD_UNMAP, GUARD_GPA, 0, 0))
+				return NO_CALL;
+		}
+		break;
+	case OP_RGUARD:
+		if (!guest_rguard(PKVM_HVC_MMIO_RGUARD_MAP) ||
+		    !guest_rguard(PKVM_HVC_MMIO_RGUARD_UNMAP))
+			return NO_CALL;
+		break;
+	case OP_TRNG:
+		for (i = 0; i < nr; i++) {
+			if (!guest_trng())
+				return NO_CALL;
+		}
+		break;
 	}
 
 	return timer_get_cntct(VIRTUAL) - t;
@@ -478,6 +552,11 @@ static void guest_code(struct cmd *cmd, gpa_t cmd_gpa, u64 protected, u64 has_gi
 			result = guest_pages(cmd->op, cmd->nr);
 			bench_end();
 			break;
+		case OP_GUARD:
+		case OP_RGUARD:
+			/* It enrols the guest, which has a device there. */
+			pkvm_hvc(PKVM_HVC_MMIO_GUARD_MAP, cmd->ucall_gpa, 0, 0);
+			fallthrough;
 		default:
 			guest_one(cmd->op, 1);
 			result = ~0ul;
@@ -527,7 +606,7 @@ static struct bench_vm bench_vm_create(bool protected, void *mem, u64 size)
 	}
 	gva = vm_alloc_page(b.vm);
 	b.cmd = addr_gva2hva(b.vm, gva);
-	memset(b.cmd, 0, sizeof(*b.cmd));
+	*b.cmd = (struct cmd) { .ucall_gpa = b.vm->ucall_mmio_addr };
 	vcpu_args_set(b.vcpu, 4, gva, addr_gva2gpa(b.vm, gva), (u64)protected, (u64)b.has_gic);
 
 	return b;
@@ -554,6 +633,7 @@ static u64 bench_vm_run(struct bench_vm *b)
 			if (errno == EINTR && !READ_ONCE(out_of_patience))
 				continue;
 			ksft_print_msg("%s: KVM_RUN: %s\n", b->name, strerror(errno));
+			alarm(0);
 			return NO_VALUE;
 		}
 		if (run->exit_reason == KVM_EXIT_MMIO &&
@@ -603,6 +683,9 @@ static const struct {
 	{ "timer", OP_TIMER, 0, true },
 	{ "sgi", OP_SGI, 0, true },
 	{ "inject", OP_INJECT, 0, true },
+	{ "guard", OP_GUARD, 50 },
+	{ "rguard", OP_RGUARD },
+	{ "trng", OP_TRNG, 50 },
 };
 
 static void vm_guest_rows(bool protected)
@@ -619,10 +702,13 @@ static void vm_guest_rows(bool protected)
 		b = bench_vm_create(protected, NULL, 0);
 		bench_vm_run(&b);
 		val = NO_VALUE;
+		nr = max(guest_rows[i].nr, 1);
 		if (!guest_rows[i].gic || b.has_gic) {
-			nr = max(guest_rows[i].nr, 1);
 			val = bench_vm_do(&b, guest_rows[i].op, nr, opt.iterations);
-			if (val != NO_VALUE) {
+			if (val == NO_CALL) {
+				val = NO_VALUE;
+				section("-");
+			} else if (val != NO_VALUE) {
 				val = (val + nr / 2) / nr;
 				section("%s.%s:%d", b.name, guest_rows[i].name,
 					nr * opt.iterations);
@@ -760,7 +846,7 @@ static void vm_life_rows(bool protected, bool first)
 	const char *name = vm_name(protected);
 	struct cost cost, sum = {};
 	int cycles = first && protected ? opt.cycles : min(opt.cycles, 10);
-	u64 free_before, free_after;
+	u64 free_before, free_after, tables;
 	int i;
 
 	raw.kvm_fd = open_kvm_dev_path_or_exit();
@@ -778,6 +864,7 @@ static void vm_life_rows(bool protected, bool first)
 		vm_empty_rows(protected, true);
 
 	if (cycles && wanted("%s.life", name)) {
+		tables = counts_now().tables;
 		/* The first ones grow what is kept: caches, and what waits for a grace period. */
 		for (i = 0; i < cycles; i++)
 			raw_live(&raw);
@@ -793,9 +880,12 @@ static void vm_life_rows(bool protected, bool first)
 		sum.el2 = cost.el2 == NO_VALUE ? NO_VALUE : sum.el2 / cycles;
 		put_cost(&sum, name, "life", "");
 		free_after = free_memory();
-		if (first && protected)
+		if (first && protected) {
 			put(free_before - min(free_before, free_after), "KiB", "-",
 			    "%s.life.lost", name);
+			put(tables, "pages", "el2", "%s.life.host_tables.before", name);
+			put(counts_now().tables, "pages", "el2", "%s.life.host_tables.after", name);
+		}
 	}
 	close(raw.kvm_fd);
 }
@@ -936,7 +1026,7 @@ static void vm_rows(bool protected, bool first)
 	for (i = 0; i < ARRAY_SIZE(backings); i++)
 		vm_memory_rows(protected, backings[i]);
 
-	ksft_test_result(nr_rows > before || strcmp(opt.rows, "*"),
+	ksft_test_result(nr_rows > before || opt.nr_rows,
 			 "rows_of_a_%sprotected_vm\n", protected ? "" : "non_");
 }
 
@@ -964,34 +1054,137 @@ static void host_touch_row(void)
 	munmap(mem, opt.touch);
 }
 
-static void hypercalls(void *calls)
+static void batch(void *calls)
 {
 	adv_batch(calls, NR_HYPERCALLS);
 }
 
-static void host_hypercall_row(void)
+/* Of a call of the host's, what EL2 has of it: of as many as are in one ioctl() */
+static void host_call_row(const char *name, u32 conduit, u64 fid)
 {
 	static struct adv_call calls[NR_HYPERCALLS];
 	struct cost cost = { NO_VALUE, NO_VALUE, NO_VALUE };
 	const char *why;
 	int i;
 
-	if (!wanted("host.hypercall"))
+	if (!wanted("host.%s", name))
 		return;
 
 	why = __adv_open();
 	if (why) {
-		ksft_print_msg("host.hypercall: %s\n", why);
+		ksft_print_msg("host.%s: %s\n", name, why);
 	} else {
 		for (i = 0; i < NR_HYPERCALLS; i++)
 			calls[i] = (struct adv_call) {
-				.conduit = ADV_HVC, .cpu = ADV_CPU_ANY, .x[0] = NO_HYPERCALL,
+				.conduit = conduit, .cpu = ADV_CPU_ANY, .x[0] = fid,
 			};
-		cost = cost_of(hypercalls, calls);
-		section("host.hypercall:%d", NR_HYPERCALLS);
+		cost = cost_of(batch, calls);
+		section("host.%s:%d", name, NR_HYPERCALLS);
 	}
 	put(cost.el2 == NO_VALUE ? NO_VALUE : (cost.el2 + NR_HYPERCALLS / 2) / NR_HYPERCALLS,
-	    "insns", "pmu", "host.hypercall.el2");
+	    "insns", "pmu", "host.%s.el2", name);
+}
+
+/* A page is shared with the secure world, and taken back. */
+struct ffa_share {
+	u64 tx;
+	u64 rx;
+	u64 page;
+	bool failed;
+};
+
+static u64 ffa(u64 *x)
+{
+	TEST_ASSERT(!__adv_call(ADV_SMC, 0, ADV_CPU_ANY, x), "SMC faults");
+
+	return (u32)x[0];
+}
+
+static bool ffa_ok(u64 fid, u64 x1, u64 x2, u64 x3)
+{
+	u64 x[ADV_NR_XREGS] = { fid, x1, x2, x3 };
+
+	return ffa(x) == FFA_SUCCESS;
+}
+
+static void ffa_share(void *arg)
+{
+	struct ffa_share *share = arg;
+	u64 x[ADV_NR_XREGS] = { FFA_MEM_SHARE, 112, 112 };
+
+	if (ffa(x) != FFA_SUCCESS || !ffa_ok(FFA_MEM_RECLAIM, (u32)x[2], (u32)x[3], 0))
+		share->failed = true;
+}
+
+/* The transaction is as FF-A 1.2 has it. */
+static bool ffa_setup(struct ffa_share *share)
+{
+	u64 x[ADV_NR_XREGS] = { FFA_VERSION, FFA_VERSION_1_2 };
+	u64 desc[14] = {};
+	u16 partition;
+
+	if (ffa(x) != FFA_VERSION_1_2)
+		return false;
+
+	share->tx = adv_page_alloc(0, NULL);
+	share->rx = adv_page_alloc(0, NULL);
+	share->page = adv_page_alloc(0, NULL);
+	if (!ffa_ok(FFA_RXTX_MAP, share->tx, share->rx, 1) ||
+	    !ffa_ok(FFA_PARTITION_INFO_GET, 0, 0, 0))
+		return false;
+	adv_read(share->rx, ADV_NORMAL, &partition, sizeof(partition));
+	ffa_ok(FFA_RX_RELEASE, 0, 0, 0);
+
+	desc[0] = 0x2full << 16;		/* attributes: normal memory */
+	desc[3] = 1ull << 32 | 32;		/* one receiver, described in 32 bytes */
+	desc[4] = 48;				/* from there */
+	desc[6] = partition | 6ull << 16 | 80ull << 32;	/* may write; ranges: from there */
+	desc[10] = 1ull << 32 | 1;		/* a page in a range */
+	desc[12] = share->page;
+	desc[13] = 1;
+
+	return !adv_write(share->tx, ADV_NORMAL, desc, sizeof(desc));
+}
+
+static void host_ffa_row(void)
+{
+	u64 el2 = NO_VALUE, iterations = opt.iterations;
+	struct ffa_share share = {};
+	struct cost cost;
+	bool bound;
+
+	if (!wanted("host.ffa_share") || __adv_open())
+		return;
+
+	/* The kernel's driver has buffers of its own. */
+	bound = !write_file(FFA_DRIVER "unbind", "arm-ffa");
+	if (ffa_setup(&share)) {
+		ffa_share(&share);
+		while (iterations--) {
+			cost = cost_of(ffa_share, &share);
+			el2 = min(el2, cost.el2);
+		}
+		section("host.ffa_share:%d/%d", opt.iterations, opt.iterations);
+		if (share.failed)
+			el2 = NO_VALUE;
+	}
+	put(el2, "insns", "pmu", "host.ffa_share.el2");
+
+	if (share.tx) {
+		ffa_ok(FFA_RXTX_UNMAP, 0, 0, 0);
+		if (adv_page_free(share.tx) || adv_page_free(share.rx) || adv_page_free(share.page))
+			ksft_print_msg("pages of FF-A are lost\n");
+	}
+	if (bound && write_file(FFA_DRIVER "bind", "arm-ffa"))
+		ksft_print_msg("the kernel's FF-A driver is lost\n");
+}
+
+static void host_rows(void)
+{
+	host_call_row("hypercall", ADV_HVC, NO_HYPERCALL);
+	host_call_row("smc_denied", ADV_SMC, DENIED_SMC);
+	host_call_row("psci_version", ADV_SMC, PSCI_0_2_FN_PSCI_VERSION);
+	host_ffa_row();
 }
 
 static void boot_rows(void)
@@ -1015,7 +1208,7 @@ static void help(const char *name)
 	       "  -i ITERATIONS  of what is measured in a loop (10)\n"
 	       "  -c CYCLES      lives of a VM (2)\n"
 	       "  -a MIB         memory of the host that is touched (0)\n"
-	       "  -t PATTERN     only the rows that match it\n"
+	       "  -t PATTERN     only the rows that match it, or another such pattern\n"
 	       "  -b             only what the boot took: for the first process\n", name);
 	exit(0);
 }
@@ -1044,7 +1237,8 @@ int main(int argc, char *argv[])
 			opt.touch = (u64)atoi_non_negative("MiB", optarg) * SZ_1M;
 			break;
 		case 't':
-			opt.rows = optarg;
+			TEST_ASSERT(opt.nr_rows < ARRAY_SIZE(opt.rows), "Too many patterns");
+			opt.rows[opt.nr_rows++] = optarg;
 			break;
 		case 'b':
 			boot_rows();
@@ -1073,7 +1267,7 @@ int main(int argc, char *argv[])
 
 	host_touch_row();
 	for (r = 0; r < opt.runs; r++) {
-		host_hypercall_row();
+		host_rows();
 		ksft_test_result_pass("rows_of_the_host\n");
 		vm_rows(false, !r);
 		if (pkvm)
