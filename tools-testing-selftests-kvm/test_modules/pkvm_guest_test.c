@@ -44,76 +44,57 @@ static long memory_call(u32 func, void *page)
 	return res.a0;
 }
 
-/* Secrets that were in there are not for the host.  (When it happens can't be seen from here.) */
-static bool shared_page_is_cleared(void)
+/*
+ * Each test has a page, filled with PATTERN, and is to leave it private.
+ *
+ * Secrets that were in there are not for the host.  (When it happens can't be seen
+ * from here.)
+ */
+static bool shared_page_is_cleared(u8 *page)
 {
-	u8 *page = (u8 *)__get_free_page(GFP_KERNEL);
 	bool ok;
 
-	if (!page)
+	if (set_memory_decrypted((unsigned long)page, 1))
 		return false;
-	memset(page, PATTERN, PAGE_SIZE);
-	ok = !set_memory_decrypted((unsigned long)page, 1);
-	ok = ok && page_is(page, 0);
+	ok = page_is(page, 0);
 	memset(page, PATTERN, PAGE_SIZE);
 	ok = ok && page_is(page, PATTERN);
-	/* If it can't be private again, nobody else is to have it. */
-	if (set_memory_encrypted((unsigned long)page, 1))
-		return false;
-	free_page((unsigned long)page);
 
-	return ok;
+	return !set_memory_encrypted((unsigned long)page, 1) && ok;
 }
 
 /* It warns of that, too. */
-static bool part_of_a_page_is_not_shared(void)
+static bool part_of_a_page_is_not_shared(u8 *page)
 {
-	u8 *page = (u8 *)__get_free_page(GFP_KERNEL);
-	bool ok;
-
-	if (!page)
-		return false;
-	memset(page, PATTERN, PAGE_SIZE);
-	ok = set_memory_decrypted((unsigned long)page + 64, 1) < 0;
-	ok = ok && set_memory_encrypted((unsigned long)page + 64, 1) < 0;
-	ok = ok && page_is(page, PATTERN);
-	ok = ok && memory_call(ARM_SMCCC_VENDOR_HYP_KVM_MEM_UNSHARE_FUNC_ID, page);
-	free_page((unsigned long)page);
-
-	return ok;
+	return set_memory_decrypted((unsigned long)page + 64, 1) < 0 &&
+	       set_memory_encrypted((unsigned long)page + 64, 1) < 0 &&
+	       page_is(page, PATTERN) &&
+	       memory_call(ARM_SMCCC_VENDOR_HYP_KVM_MEM_UNSHARE_FUNC_ID, page);
 }
 
 /* Its pages are anywhere in memory. */
-static bool memory_out_of_the_linear_map_is_not_shared(void)
+static bool memory_out_of_the_linear_map_is_not_shared(u8 *page)
 {
-	void *mem = vmalloc(2 * PAGE_SIZE);
+	struct page *pages[] = { virt_to_page(page) };
+	void *mem = vmap(pages, 1, VM_MAP, PAGE_KERNEL);
 	bool ok;
 
 	if (!mem)
 		return false;
-	memset(mem, PATTERN, 2 * PAGE_SIZE);
-	ok = set_memory_decrypted((unsigned long)mem, 2) < 0;
-	ok = ok && page_is(mem, PATTERN) && page_is(mem + PAGE_SIZE, PATTERN);
-	vfree(mem);
+
+	ok = set_memory_decrypted((unsigned long)mem, 1) < 0 && page_is(page, PATTERN);
+	vunmap(mem);
 
 	return ok;
 }
 
-static bool page_that_cannot_be_shared_is_an_error(void)
+static bool page_that_cannot_be_shared_is_an_error(u8 *page)
 {
-	u8 *page = (u8 *)__get_free_page(GFP_KERNEL);
-	bool ok;
-
-	if (!page)
-		return false;
 	/* It is shared already: the hypervisor refuses to share it once more. */
-	ok = !memory_call(ARM_SMCCC_VENDOR_HYP_KVM_MEM_SHARE_FUNC_ID, page);
-	ok = ok && set_memory_decrypted((unsigned long)page, 1) < 0;
-	ok = ok && !set_memory_encrypted((unsigned long)page, 1);
-	ok = ok && set_memory_encrypted((unsigned long)page, 1) < 0;
-	free_page((unsigned long)page);
-
-	return ok;
+	return !memory_call(ARM_SMCCC_VENDOR_HYP_KVM_MEM_SHARE_FUNC_ID, page) &&
+	       set_memory_decrypted((unsigned long)page, 1) < 0 &&
+	       !set_memory_encrypted((unsigned long)page, 1) &&
+	       set_memory_encrypted((unsigned long)page, 1) < 0;
 }
 
 /* Of this test's, set_memory_decrypted() returns at once, with an error. */
@@ -136,7 +117,7 @@ static struct kprobe refusal = {
 	.pre_handler = refuse,
 };
 
-static bool dma_of_memory_that_cannot_be_shared_fails(void)
+static bool dma_of_memory_that_cannot_be_shared_fails(u8 *page)
 {
 	struct platform_device *pdev;
 	dma_addr_t dma;
@@ -264,7 +245,7 @@ static int device_is_probed(u64 with_features)
 }
 
 /* It would look for private memory where the guest has it. */
-static bool virtio_device_that_bypasses_dma_is_refused(void)
+static bool virtio_device_that_bypasses_dma_is_refused(u8 *page)
 {
 	const u64 version = BIT_ULL(VIRTIO_F_VERSION_1);
 	bool ok;
@@ -284,7 +265,7 @@ static bool virtio_device_that_bypasses_dma_is_refused(void)
 
 static const struct {
 	const char *name;
-	bool (*fn)(void);
+	bool (*fn)(u8 *page);
 } tests[] = {
 	TEST(shared_page_is_cleared),
 	TEST(part_of_a_page_is_not_shared),
@@ -297,6 +278,7 @@ static const struct {
 static int __init pkvm_guest_test_init(void)
 {
 	int i, passed = 0;
+	u8 *page;
 	bool ok;
 
 	if (!kvm_arm_hyp_service_available(ARM_SMCCC_KVM_FUNC_MEM_SHARE)) {
@@ -305,7 +287,14 @@ static int __init pkvm_guest_test_init(void)
 	}
 
 	for (i = 0; i < ARRAY_SIZE(tests); i++) {
-		ok = tests[i].fn();
+		page = (u8 *)__get_free_page(GFP_KERNEL);
+		if (!page)
+			return -ENOMEM;
+		memset(page, PATTERN, PAGE_SIZE);
+		ok = tests[i].fn(page);
+		/* After a failure it may be shared, and nobody else's any more. */
+		if (ok)
+			free_page((unsigned long)page);
 		passed += ok;
 		pr_info("%sok %d %s\n", ok ? "" : "not ", i + 1, tests[i].name);
 	}
