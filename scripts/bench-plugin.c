@@ -6,6 +6,7 @@
  * Arguments: out=FILE, begin=ADDRESS and end=ADDRESS (of the functions), hyp=START-END (of EL2's
  * text: the lowest 30 bits of its addresses), vectors=START-END (the host kernel's), profile=on.
  * What runs from begin to end is a section, at whatever level begin was called. It writes
+ *	stay INSTRUCTIONS TIMES			of the stays at EL2 in the section that follows, longest first
  *	section N TOTAL EL2 ENTRIES LONGEST	ENTRIES of EL2, LONGEST of its stays
  *	pc N INSTRUCTIONS LEVEL PC CALLER...	with profile=on, callers from the outermost, as addresses
  *						of functions; LEVEL: el2, kernel, low (user space and guests)
@@ -54,6 +55,8 @@ static uint64_t begin_pc, end_pc, hyp_start, hyp_end, vectors_start, vectors_end
 static int profile, active;
 static FILE *out;
 static uint64_t sections, total, el2, entries, longest, stay;
+#define MAX_STAY (1 << 20)	/* longer ones are counted as this */
+static uint32_t stays[MAX_STAY + 1];
 static const struct block *previous;
 
 /* -- the profile: counts by call chain and block */
@@ -184,9 +187,22 @@ static void print_profile(void)
 
 static void leave_el2(void)
 {
+	if (!stay)
+		return;
 	if (stay > longest)
 		longest = stay;
+	stays[stay < MAX_STAY ? stay : MAX_STAY]++;
 	stay = 0;
+}
+
+static void print_stays(void)
+{
+	int i;
+
+	for (i = MAX_STAY; i; i--)
+		if (stays[i])
+			fprintf(out, "stay %d %" PRIu32 "\n", i, stays[i]);
+	memset(stays, 0, sizeof(stays));
 }
 
 static void on_exec(unsigned int cpu, void *data)
@@ -206,6 +222,7 @@ static void on_exec(unsigned int cpu, void *data)
 		leave_el2();
 		if (profile)
 			print_profile();
+		print_stays();
 		fprintf(out, "section %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
 			sections++, total, el2, entries, longest);
 		active = 0;
