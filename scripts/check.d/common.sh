@@ -88,17 +88,26 @@ series_commits() {
 		known_commit "$n" && break
 	done
 	if [ "$n" != ${#PATCHES[@]} ]; then
-		[ -n "$TIP" ] || n=0
-		dir=$(mktemp -u "$WORK/apply.XXXXXX")
-		sparse_tree "$dir" "${TIP:-$BASE}"
-		apply_patches "$dir" "${PATCHES[@]:n}" || exit 1
-		TIP=$(git_plain -C "$dir" rev-parse HEAD)
+		if [ -n "$TIP" ] || ! made_tree; then
+			[ -n "$TIP" ] || n=0
+			dir=$(mktemp -u "$WORK/apply.XXXXXX")
+			sparse_tree "$dir" "${TIP:-$BASE}"
+			apply_patches "$dir" "${PATCHES[@]:n}" || exit 1
+			TIP=$(git_plain -C "$dir" rev-parse HEAD)
+		fi
 		for ((n = ${#PATCHES[@]}; n > 0 && n > ${#PATCHES[@]} - 8; n--)); do
-			git_plain -C "$dir" rev-parse "HEAD~$((${#PATCHES[@]} - n))" >"$WORK/applied/$(applied_key "$n")"
+			git_plain -C "$REPO" rev-parse "$TIP~$((${#PATCHES[@]} - n))" >"$WORK/applied/$(applied_key "$n")"
 		done
 	fi
 	mapfile -t COMMITS < <(git_plain -C "$REPO" rev-list --reverse "$BASE..$TIP")
 	[ ${#COMMITS[@]} -eq ${#PATCHES[@]} ] || die "${#PATCHES[@]} patches make ${#COMMITS[@]} commits"
+}
+# The commits that make-tree made of these patches by git am, if they are the same to the byte; sets TIP
+made_tree() {
+	local from=${BASE_TREE:-$TREE} made
+	made=$(git_plain -C "$from" rev-parse --absolute-git-dir)/pkvm-applied
+	[ "$(cd "$TOP" && sha256sum "${PATCHES[@]}" | sed 's/  / /')" = "$(cut -d' ' -f1,3- "$made" 2>/dev/null)" ] || return
+	TIP=$(tail -n 1 "$made" | cut -d' ' -f2)
 }
 # Of the first N patches
 applied_key() { (cd "$TOP" && { echo "$BASE"; cat "${PATCHES[@]:0:$1}"; } | sha256sum | cut -d' ' -f1); }
@@ -181,6 +190,12 @@ keep_record() {
 
 # sample N: a number below N, the same all day.
 sample() { echo $(($(printf '%s' "${SEED:-$(date +%Y%m%d)}" | cksum | cut -d' ' -f1) % $1)); }
+# sample_of configs|prefixes N: a sample, or nothing: each has its days. From cold either takes minutes,
+# nearly all of them for what is built before it.
+sample_of() {
+	local days=(configs prefixes)
+	[ "${days[$(SEED="day ${SEED:-$(date +%Y%m%d)}" sample 2)]}" != "$1" ] || sample "$2"
+}
 
 # -- builds ----------------------------------------------------------------------------------
 
