@@ -27,7 +27,7 @@ scratch() {
 
 # The files that the series touches, as the patches name them.
 touched_files() {
-	series_patches | sed "s,^,$TOP/," | xargs -r -d '\n' sed -n 's,^diff --git a/\(.*\) b/.*,\1,p' | sort -u
+	series_patches | sed "s,^,$TOP/," | xargs -r -d '\n' sed -n 's,^diff --git a/\(.*\) b/\(.*\),\1\n\2,p' | sort -u
 }
 
 # Sets BASE (commit) and REPO, which borrows the base's objects from the work tree's repository.
@@ -108,6 +108,8 @@ made_tree() {
 	made=$(git_plain -C "$from" rev-parse --absolute-git-dir)/pkvm-applied
 	[ "$(cd "$TOP" && sha256sum "${PATCHES[@]}" | sed 's/  / /')" = "$(cut -d' ' -f1,3- "$made" 2>/dev/null)" ] || return
 	TIP=$(tail -n 1 "$made" | cut -d' ' -f2)
+	# Its objects may have been another tree's.
+	git_plain -C "$REPO" cat-file -e "$TIP^{tree}" 2>/dev/null || { TIP=; return 1; }
 }
 # Of the first N patches
 applied_key() { (cd "$TOP" && { echo "$BASE"; cat "${PATCHES[@]:0:$1}"; } | sha256sum | cut -d' ' -f1); }
@@ -190,11 +192,15 @@ keep_record() {
 
 # sample N: a number below N, the same all day.
 sample() { echo $(($(printf '%s' "${SEED:-$(date +%Y%m%d)}" | cksum | cut -d' ' -f1) % $1)); }
-# sample_of configs|prefixes N: a sample, or nothing: each has its days. From cold either takes minutes,
-# nearly all of them for what is built before it.
+# sample_of configs|prefixes N: a sample, or nothing: they take turns by the day, if SEED does not say
+# what to choose. From cold either takes minutes, nearly all of them for what is built before it.
 sample_of() {
-	local days=(configs prefixes)
-	[ "${days[$(SEED="day ${SEED:-$(date +%Y%m%d)}" sample 2)]}" != "$1" ] || sample "$2"
+	local turns=(configs prefixes) day=$(($(date +%s) / 86400))
+	case ${SEED-} in
+	none) ;;
+	'') [ "${turns[day % 2]}" != "$1" ] || sample "$2" ;;
+	*) sample "$2" ;;
+	esac
 }
 
 # -- builds ----------------------------------------------------------------------------------

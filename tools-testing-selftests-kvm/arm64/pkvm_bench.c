@@ -161,34 +161,64 @@ static void __printf(1, 2) section(const char *fmt, ...)
  * The PMU: of this thread, in user space, the kernel and at EL2, and of the last alone.  Not of
  * everything on this CPU: while a thread that closes a VM waits for grace periods, kworkers
  * look for their end, and how often depends on when they began.
+ *
+ * The events are off unless something is measured with them: a guest's blocked vCPU would have
+ * them switched out and in, for CNTVCT to count.
  */
+struct pmu {
+	int fd[2];
+};
 
-static int perf_fd = -1;
+static struct pmu pmu = { { -1, -1 } };
 
-static int perf_open(bool el2_only, int group)
+static int perf_open(bool el2_only, int group, pid_t pid, int cpu)
 {
 	struct perf_event_attr attr = {
 		.type		= PERF_TYPE_HARDWARE,
 		.size		= sizeof(attr),
 		.config		= PERF_COUNT_HW_INSTRUCTIONS,
 		.read_format	= PERF_FORMAT_GROUP,
+		.disabled	= group < 0,
 		.pinned		= group < 0,
 		.exclude_user	= el2_only,
 		.exclude_kernel	= el2_only,
 	};
 
-	return syscall(SYS_perf_event_open, &attr, 0, -1, group, 0);
+	return syscall(SYS_perf_event_open, &attr, pid, cpu, group, 0);
 }
 
-static void pmu_setup(void)
+static void pmu_close(struct pmu *pmu)
 {
-	perf_fd = perf_open(false, -1);
-	if (perf_fd >= 0 && perf_open(true, perf_fd) < 0) {
-		close(perf_fd);
-		perf_fd = -1;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(pmu->fd); i++) {
+		if (pmu->fd[i] >= 0)
+			close(pmu->fd[i]);
+		pmu->fd[i] = -1;
 	}
-	if (perf_fd < 0)
+}
+
+static void pmu_open(struct pmu *pmu, pid_t pid, int cpu)
+{
+	pmu->fd[1] = -1;
+	pmu->fd[0] = perf_open(false, -1, pid, cpu);
+	if (pmu->fd[0] >= 0)
+		pmu->fd[1] = perf_open(true, pmu->fd[0], pid, cpu);
+	if (pmu->fd[1] < 0) {
 		ksft_print_msg("no instructions from the PMU: %s\n", strerror(errno));
+		pmu_close(pmu);
+	}
+}
+
+static bool pmu_counts(void)
+{
+	return pmu.fd[0] >= 0;
+}
+
+static void pmu_do(unsigned long what)
+{
+	if (pmu_counts())
+		TEST_ASSERT(!ioctl(pmu.fd[0], what, PERF_IOC_FLAG_GROUP), "ioctl() of the PMU");
 }
 
 /* What EL2 has counted, where it does (CONFIG_PKVM_STATS) */
@@ -246,32 +276,35 @@ static void cost_now(struct cost *cost)
 {
 	u64 val[3] = {};
 
-	if (perf_fd >= 0)
-		TEST_ASSERT(read(perf_fd, val, sizeof(val)) == sizeof(val), "read() of the PMU");
+	if (pmu_counts())
+		TEST_ASSERT(read(pmu.fd[0], val, sizeof(val)) == sizeof(val), "read() of the PMU");
 	cost->insns = val[1];
 	cost->el2 = val[2];
 	cost->ticks = timer_get_cntct(VIRTUAL);
 }
 
 static struct cost overhead;	/* of measuring */
+static bool el2_apart = true;	/* from the kernel: without VHE */
 
 static struct cost cost_of(void (*fn)(void *arg), void *arg)
 {
 	struct counts counts = counts_now();
 	struct cost a, b;
 
+	pmu_do(PERF_EVENT_IOC_ENABLE);
 	cost_now(&a);
 	bench_begin();
 	fn(arg);
 	bench_end();
 	cost_now(&b);
+	pmu_do(PERF_EVENT_IOC_DISABLE);
 
 	b.ticks -= min(b.ticks, a.ticks + overhead.ticks);
 	b.insns -= min(b.insns, a.insns + overhead.insns);
 	b.el2 -= min(b.el2, a.el2 + overhead.el2);
-	if (perf_fd < 0)
+	if (!pmu_counts())
 		b.insns = NO_VALUE;
-	if (perf_fd < 0 || !b.el2)
+	if (!pmu_counts() || !el2_apart)
 		b.el2 = NO_VALUE;
 	b.counts = counts_since(&counts);
 
@@ -336,7 +369,7 @@ static void self_loop(void)
 	put(best.insns, "insns", "pmu", "self.loop.pmu");
 
 	/* QEMU has the event only where it counts instructions for its clock. */
-	deterministic = perf_fd >= 0 && timer_get_cntfrq() == INSNS_PER_SEC &&
+	deterministic = pmu_counts() && timer_get_cntfrq() == INSNS_PER_SEC &&
 			is_about(best.ticks, KNOWN_LOOP, 1);
 	if (!deterministic) {
 		ksft_print_msg("no clock of instructions\n");
@@ -348,9 +381,16 @@ static void self_loop(void)
 
 static void self_idle(void)
 {
-	struct cost cost = cost_of(idle, NULL);
+	struct pmu thread = pmu;
+	struct cost cost;
 
+	/* Of everything on this CPU: a thread that sleeps has no idle time of its own. */
+	pmu_open(&pmu, -1, 0);
+	cost = cost_of(idle, NULL);
 	section("self.idle");
+	pmu_close(&pmu);
+	pmu = thread;
+
 	put(cost.ticks, "ticks", "cntvct", "self.idle.ticks");
 	put(cost.insns, "insns", "pmu", "self.idle");
 	if (!deterministic || cost.insns == NO_VALUE)
@@ -951,6 +991,28 @@ static void *backing_alloc(const char *backing, u64 size)
 	return mem;
 }
 
+/* What is done for the first time costs more, and it shows whether EL2 is there at all. */
+static void warm_up(bool pkvm)
+{
+	void *mem = backing_alloc("thp", SZ_2M);
+	struct bench_vm b;
+	struct cost cost;
+	int protected;
+
+	for (protected = 0; protected <= pkvm; protected++) {
+		b = bench_vm_create(protected, mem, SZ_2M);
+		cost = cost_of(bench_vm_run_fn, &b);
+		section("-");
+		if (mem && bench_vm_do(&b, OP_TOUCH, SZ_2M / SZ_4K, 1) != NO_VALUE)
+			section("-");
+		if (!protected)
+			el2_apart = cost.el2;
+		kvm_vm_free(b.vm);
+	}
+	if (mem)
+		munmap(mem, SZ_2M);
+}
+
 static u64 host_memory(const char *key)
 {
 	int fd = open("/proc/sys/vm/stat_refresh", O_WRONLY);
@@ -1279,10 +1341,11 @@ int main(int argc, char *argv[])
 	TEST_ASSERT(!sched_setaffinity(0, sizeof(cpu0), &cpu0), "sched_setaffinity()");
 	/* Without SA_RESTART, for KVM_RUN to return */
 	sigaction(SIGALRM, &(struct sigaction) { .sa_handler = on_alarm }, NULL);
-	pmu_setup();
+	pmu_open(&pmu, 0, -1);
 	cost_setup();
 	self_loop();
 	self_idle();
+	warm_up(pkvm);
 
 	host_touch_row();
 	for (r = 0; r < opt.runs; r++) {
