@@ -713,6 +713,14 @@ static u64 bench_vm_do(struct bench_vm *b, enum op op, u64 nr, u64 iterations)
 	return bench_vm_run(b);
 }
 
+/* A guest that gave up may have begun what it did not end. */
+static void section_given_up(void)
+{
+	bench_begin();
+	bench_end();
+	section("-");
+}
+
 /* Rows of a guest that runs */
 
 static const struct {
@@ -756,6 +764,8 @@ static void vm_guest_rows(bool protected)
 				val = (val + nr / 2) / nr;
 				section("%s.%s:%d", b.name, guest_rows[i].name,
 					nr * opt.iterations);
+			} else {
+				section_given_up();
 			}
 		}
 		put(val, "insns", "cntvct", "%s.%s", b.name, guest_rows[i].name);
@@ -1005,6 +1015,8 @@ static void warm_up(bool pkvm)
 		section("-");
 		if (mem && bench_vm_do(&b, OP_TOUCH, SZ_2M / SZ_4K, 1) != NO_VALUE)
 			section("-");
+		else if (mem)
+			section_given_up();
 		if (!protected)
 			el2_apart = cost.el2;
 		kvm_vm_free(b.vm);
@@ -1068,6 +1080,8 @@ static void vm_memory_rows(bool protected, const char *backing)
 	counts = counts_since(&counts);
 	if (val != NO_VALUE)
 		section("%s.touch.%s", name, backing);
+	else
+		section_given_up();
 	put(val, "insns", "cntvct", "%s.touch.%s", name, backing);
 	if (val == NO_VALUE)
 		goto out;
