@@ -192,16 +192,6 @@ keep_record() {
 
 # sample N: a number below N, the same all day.
 sample() { echo $(($(printf '%s' "${SEED:-$(date +%Y%m%d)}" | cksum | cut -d' ' -f1) % $1)); }
-# sample_of configs|prefixes N: a sample, or nothing: they take turns by the day, if SEED does not say
-# what to choose. From cold either takes minutes, nearly all of them for what is built before it.
-sample_of() {
-	local turns=(configs prefixes) day=$(($(date +%s) / 86400))
-	case ${SEED-} in
-	none) ;;
-	'') [ "${turns[day % 2]}" != "$1" ] || sample "$2" ;;
-	*) sample "$2" ;;
-	esac
-}
 
 # -- builds ----------------------------------------------------------------------------------
 
